@@ -1,0 +1,13 @@
+//! Ids, counters, codes and limits that more than one crate speaks of.
+//!
+//! Pure values: no clock, socket, file or randomness. A type lives here only when two crates need it.
+
+mod codes;
+mod ids;
+mod ownership;
+mod time;
+
+pub use codes::{CloseCode, ErrorCode};
+pub use ids::{CustomerId, IdError, MAX_ID_LEN, ProcessId, RoomId, RoomKey, SessionId};
+pub use ownership::{Epoch, Nonce, Seq, Token};
+pub use time::Millis;
