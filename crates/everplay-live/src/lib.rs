@@ -1,1 +1,40 @@
-//! Placeholder.
+//! Where a room outlives its process: journals, snapshots, the room directory and the right to own a room.
+//!
+//! ```text
+//! arbiter.grant -> token -> store.seal -> store.load -> own records: store.append ... -> store.close
+//! ```
+//!
+//! Two ports, each with its obligations in the trait's documentation and a conformance suite that every adapter runs:
+//!
+//! | port | adapters here | suite |
+//! |---|---|---|
+//! | [`LiveStore`]: journals, snapshots, directory | [`MemoryLiveStore`], `SqliteLiveStore` | `suite::live` |
+//! | [`Arbiter`]: who owns a room | [`MemoryArbiter`], `SqliteArbiter` | `suite::arbiter` |
+//!
+//! What must always hold, in every adapter:
+//! - one value per (room, seq), for ever: the sequence and chain comparison makes forks impossible even if tokens collide;
+//! - after a seal no older token writes, so what the new owner reads afterwards is final;
+//! - an answer of success means durable in the adapter's documented sense, and nothing else does;
+//! - "no such room" and "could not read" are different answers.
+//!
+//! The format on disk is described in `docs/journal.md`.
+
+mod arbiter;
+mod error;
+mod memory;
+mod port;
+pub mod record;
+mod rules;
+#[doc(hidden)]
+pub mod suite;
+
+pub use arbiter::{Arbiter, ArbiterError, Grant, GrantError, Incarnation};
+pub use error::{
+    AppendError, Corruption, LoadError, RegisterError, Retry, RoomError, SnapshotError, Unavailable,
+};
+pub use memory::{Fault, MemoryArbiter, MemoryLiveStore};
+pub use port::{
+    Append, Appended, DirectoryEntry, Entry, Limits, LiveStore, LoadedRoom, LoadedSnapshot, Pending,
+    Position, Registration, RoomState, Snapshot,
+};
+pub use record::Chain;
