@@ -1,1 +1,33 @@
-//! Placeholder.
+//! Runs the rooms of one node.
+//!
+//! ```text
+//! matchmaking -> mailbox -> host (engine) -> Step -> journal -> gate -> ClientSink
+//!                                                  '-> listing -> matchmaking
+//! ```
+//!
+//! A host owns one room: its engine, its place in the journal and its gate. The gate holds what a step wants to
+//! send until the journal is durable up to that step; the room itself never waits. The registry knows the hosts,
+//! matchmaking chooses among them, recovery makes them from journals at start.
+//!
+//! Calls [`everplay_room`] (rules), [`everplay_live`] (stores) and whoever implements [`ClientSink`] (sockets).
+//! Never imports the gateway: the program joins the two.
+
+mod clock;
+mod gate;
+mod host;
+mod journal;
+mod link;
+mod matchmaking;
+mod metrics;
+mod node;
+mod options;
+mod recovery;
+mod registry;
+
+pub use link::{Attach, AttachError, ClientSink, PushError, RoomLink};
+pub use matchmaking::{MatchError, MatchRequest, Method, Reservation};
+pub use metrics::describe_metrics;
+pub use node::{Drained, Handle, Node, Status};
+pub use options::{Kind, Limits, Options, SnapshotPolicy};
+pub use recovery::Restored;
+pub use registry::RoomInfo;

@@ -1,1 +1,39 @@
-//! Placeholder.
+//! The [`Room`] trait and the pure engine that runs one room.
+//!
+//! ```text
+//! Input (seat, socket, frame, time) -> Engine -> Step { record for the journal, what leaves once it is durable }
+//! ```
+//!
+//! The engine performs nothing: no clock, socket, file, thread or ambient randomness. The node feeds it and
+//! carries out its effects; tests and simulations drive the same code by hand.
+//!
+//! Always holds: everything that must survive is in one of two replicated trees, the author's state and the
+//! engine's [`ledger`]; both are journaled by the same patches that make up the record of a step. Whatever
+//! leaves a step was computed from state that is in that step's record or an earlier one.
+
+mod client;
+mod context;
+mod effects;
+mod engine;
+mod input;
+mod kind;
+pub mod ledger;
+mod messages;
+mod record;
+mod refusal;
+mod rng;
+mod room;
+mod settings;
+
+pub use client::Client;
+pub use context::{Context, TimerId};
+pub use effects::{FrameKind, Listing, Out, Recipients, Reply, ReserveError, Step};
+pub use engine::{Engine, GRACE_AFTER_RESTORE};
+pub use input::{ConnId, Connect, Input, Ticket};
+pub use kind::{AuthRequest, Birth, ReviveError, RoomEngine, RoomKind, RoomType};
+pub use messages::Messages;
+pub use record::{Event, Record, RecordError, Section, Snapshot, marker};
+pub use refusal::Refusal;
+pub use rng::RoomRng;
+pub use room::{Leave, Room};
+pub use settings::{Durability, Settings};

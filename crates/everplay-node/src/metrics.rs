@@ -1,0 +1,38 @@
+//! The node's metrics, each with unit and help. No room, session or player is ever a label.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+pub(crate) const ROOMS: &str = "everplay_rooms";
+pub(crate) const ROOMS_CREATED: &str = "everplay_rooms_created_total";
+pub(crate) const ROOMS_RESTORED: &str = "everplay_rooms_restored_total";
+pub(crate) const ROOMS_QUARANTINED: &str = "everplay_rooms_quarantined_total";
+pub(crate) const ROOM_PANICS: &str = "everplay_room_panics_total";
+pub(crate) const ROOMS_LOST: &str = "everplay_rooms_lost_total";
+pub(crate) const ROOMS_PAUSED: &str = "everplay_rooms_paused_total";
+pub(crate) const TICK_OVERRUNS: &str = "everplay_tick_overruns_total";
+pub(crate) const FRAMES_SENT: &str = "everplay_frames_sent_total";
+pub(crate) const CONFIRM_SECONDS: &str = "everplay_confirm_seconds";
+pub(crate) const MATCHMAKE: &str = "everplay_matchmake_total";
+
+/// Tells the installed recorder what the node's metrics mean.
+pub fn describe_metrics() {
+    describe_gauge!(ROOMS, Unit::Count, "Rooms running on this node");
+    describe_counter!(ROOMS_CREATED, Unit::Count, "Rooms created, by kind");
+    describe_counter!(ROOMS_RESTORED, Unit::Count, "Rooms brought back from their journals at start");
+    describe_counter!(
+        ROOMS_QUARANTINED,
+        Unit::Count,
+        "Rooms taken out of service because they could not be read or failed twice"
+    );
+    describe_counter!(
+        ROOM_PANICS,
+        Unit::Count,
+        "Panics in rooms; each was restored from its journal or closed"
+    );
+    describe_counter!(ROOMS_LOST, Unit::Count, "Rooms given up because their journal refused this node");
+    describe_counter!(ROOMS_PAUSED, Unit::Count, "Times a room paused because its journal did not advance");
+    describe_counter!(TICK_OVERRUNS, Unit::Count, "Simulation steps skipped because a room fell behind");
+    describe_counter!(FRAMES_SENT, Unit::Count, "Frames handed to sockets");
+    describe_histogram!(CONFIRM_SECONDS, Unit::Seconds, "From a step to its release by the journal");
+    describe_counter!(MATCHMAKE, Unit::Count, "Matchmaking requests, by method and outcome");
+}

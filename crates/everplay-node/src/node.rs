@@ -1,0 +1,366 @@
+use crate::host::{Command, Host};
+use crate::journal::RoomJournal;
+use crate::link::{Attach, AttachError, ClientSink, RoomLink};
+use crate::matchmaking::{MatchError, MatchRequest, Reservation, random_id};
+use crate::metrics as names;
+use crate::options::{Kind, Options};
+use crate::recovery::Restored;
+use crate::registry::{NewRoom, Registry, RoomEntry, RoomInfo};
+use everplay_live::{
+    Arbiter, Chain, GrantError, Incarnation, LiveStore, LoadError, LoadedRoom, Pending, Position,
+    RegisterError, Registration, RoomError,
+};
+use everplay_room::{Birth, ConnId, Connect, RoomEngine};
+use everplay_types::{Epoch, ErrorCode, RoomId, RoomKey, Seq, Token};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+/// Characters of a room id, 6 random bits each; as the official server's, so that links stay short.
+const ROOM_ID_LEN: usize = 9;
+
+/// How often a store that is busy is asked again while a room is made.
+const STORE_TRIES: u32 = 5;
+
+/// The rooms of this process and what they need.
+pub struct Node {
+    pub(crate) options: Options,
+    pub(crate) kinds: HashMap<String, Kind>,
+    pub(crate) live: Arc<dyn LiveStore>,
+    pub(crate) arbiter: Arc<dyn Arbiter>,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) registry: Registry,
+    phase: AtomicU8,
+    next_conn: AtomicU64,
+    creating: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+/// Where the node is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Restoring,
+    Ready,
+    Draining,
+}
+
+/// What the directory keeps beside a room: what its ledger does not know.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Registered {
+    pub(crate) created_at: u64,
+    #[serde(default)]
+    pub(crate) filters: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The node, to call it. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle(Arc<Node>);
+
+/// How the node is doing.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// Whether it takes joins: restored and not draining.
+    pub ready: bool,
+    /// Rooms running.
+    pub rooms: usize,
+    /// Rooms standing still because their journal does not advance.
+    pub paused: usize,
+}
+
+/// What a drain came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Rooms with everything durable.
+    pub settled: usize,
+    /// Rooms that did not finish in time; their unconfirmed steps were not seen by anyone.
+    pub unsettled: usize,
+}
+
+impl Node {
+    /// A node that runs nothing yet. [`Handle::restore`] comes first.
+    pub fn start(
+        options: Options,
+        kinds: Vec<Kind>,
+        live: Arc<dyn LiveStore>,
+        arbiter: Arc<dyn Arbiter>,
+    ) -> Handle {
+        let kinds = kinds.into_iter().map(|kind| (kind.kind.name().to_owned(), kind)).collect();
+        Handle(Arc::new(Node {
+            options,
+            kinds,
+            live,
+            arbiter,
+            incarnation: Incarnation(rand::random()),
+            registry: Registry::default(),
+            phase: AtomicU8::new(0),
+            next_conn: AtomicU64::new(1),
+            creating: Mutex::default(),
+        }))
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Restoring,
+            1 => Phase::Ready,
+            _ => Phase::Draining,
+        }
+    }
+
+    pub(crate) fn restored(&self) {
+        // A drain that began meanwhile stays.
+        let _ = self.phase.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    pub(crate) fn key(&self, room: &RoomId) -> RoomKey {
+        RoomKey { customer: self.options.customer.clone(), room: room.clone() }
+    }
+
+    pub(crate) fn creation_lock(
+        &self,
+        kind: &str,
+        filters: &serde_json::Map<String, serde_json::Value>,
+    ) -> Arc<tokio::sync::Mutex<()>> {
+        let name = format!("{kind} {}", serde_json::Value::Object(filters.clone()));
+        let mut creating = self.creating.lock();
+        if let Some(lock) = creating.get(&name).and_then(Weak::upgrade) {
+            return lock;
+        }
+        creating.retain(|_, lock| lock.strong_count() > 0);
+        let lock = Arc::new(tokio::sync::Mutex::new(()));
+        creating.insert(name, Arc::downgrade(&lock));
+        lock
+    }
+
+    /// Makes a room and starts its host.
+    pub(crate) async fn create_room(
+        self: &Arc<Self>,
+        kind: &Kind,
+        options: &serde_json::Value,
+        filters: serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Arc<RoomEntry>, MatchError> {
+        if self.registry.len() >= self.options.limits.rooms {
+            let message = format!("this server runs {} rooms and takes no more", self.options.limits.rooms);
+            return Err(MatchError::new(ErrorCode::UNHANDLED, message));
+        }
+        let id = RoomId::new(random_id(ROOM_ID_LEN)).expect("the alphabet is that of ids");
+        let birth = Birth { room_id: id.clone(), seed: rand::random(), options: options.clone() };
+        let engine = match catch_unwind(AssertUnwindSafe(|| kind.kind.create(birth))) {
+            Ok(Ok(engine)) => engine,
+            Ok(Err(refusal)) => return Err(MatchError::refused(refusal, ErrorCode::UNHANDLED)),
+            Err(panic) => {
+                let message = crate::host::panic_message(panic.as_ref());
+                tracing::error!(kind = kind.kind.name(), panic = message, "the create hook failed");
+                return Err(MatchError::new(ErrorCode::UNHANDLED, "the room could not be created"));
+            }
+        };
+        let created_at =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let registered = Registered { created_at, filters };
+        let mut journal = self.journal(
+            &id,
+            Token::default(),
+            Position { last: Seq::ZERO, chain: Chain::start(&self.key(&id)) },
+        );
+        if kind.kind.settings().durability.survives() {
+            let (token, position) = self.register(kind, &id, &registered).await.map_err(|reason| {
+                tracing::error!(room.id = %id, reason, "the room could not be registered");
+                MatchError::new(ErrorCode::UNHANDLED, "the room could not be stored")
+            })?;
+            journal = self.journal(&id, token, position);
+        }
+        metrics::counter!(names::ROOMS_CREATED, "kind" => kind.kind.name().to_owned()).increment(1);
+        Ok(self.host(kind, id, registered, engine, journal))
+    }
+
+    async fn register(
+        &self,
+        kind: &Kind,
+        id: &RoomId,
+        registered: &Registered,
+    ) -> Result<(Token, Position), String> {
+        let key = self.key(id);
+        let token = self.grant(&key, Epoch::NONE).await?;
+        let listing = serde_json::to_vec(registered).map_err(|error| error.to_string())?;
+        let registration =
+            Registration { room: key, token, kind: kind.kind.name().to_owned(), listing: listing.into() };
+        for attempt in 1.. {
+            match self.live.register(registration.clone()).await {
+                Ok(position) => return Ok((token, position)),
+                Err(RegisterError::Refused(RoomError::Busy | RoomError::Unknown))
+                    if attempt < STORE_TRIES =>
+                {
+                    tokio::time::sleep(Duration::from_millis(20) * attempt).await;
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        unreachable!("the loop returns")
+    }
+
+    /// Asks the arbiter until it has decided.
+    pub(crate) async fn grant(&self, key: &RoomKey, seen: Epoch) -> Result<Token, String> {
+        for attempt in 1.. {
+            match self.arbiter.grant(key.clone(), seen, self.incarnation).await {
+                Ok(token) => return Ok(token),
+                Err(GrantError::Unknown) => {
+                    let current =
+                        self.arbiter.current(key.clone()).await.map_err(|error| error.to_string())?;
+                    if let Some(grant) = current.filter(|grant| grant.owner == self.incarnation) {
+                        return Ok(grant.token);
+                    }
+                }
+                Err(GrantError::Later { .. }) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+            if attempt >= STORE_TRIES {
+                return Err("the arbiter does not decide".to_owned());
+            }
+            tokio::time::sleep(Duration::from_millis(20) * attempt).await;
+        }
+        unreachable!("the loop returns")
+    }
+
+    pub(crate) fn journal(&self, room: &RoomId, token: Token, at: Position) -> RoomJournal {
+        RoomJournal::new(Arc::clone(&self.live), self.key(room), token, at)
+    }
+
+    /// Enters the room in the registry and starts its task.
+    pub(crate) fn host(
+        self: &Arc<Self>,
+        kind: &Kind,
+        id: RoomId,
+        registered: Registered,
+        engine: Box<dyn RoomEngine>,
+        journal: RoomJournal,
+    ) -> Arc<RoomEntry> {
+        let (sender, mailbox) = mpsc::channel(self.options.limits.mailbox);
+        let entry = self.registry.insert(NewRoom {
+            id,
+            kind: kind.kind.name().into(),
+            created_at: registered.created_at,
+            filters: registered.filters,
+            mailbox: sender,
+            messages_per_second: kind.kind.settings().messages_per_second,
+        });
+        let kind = Arc::clone(&kind.kind);
+        let host = Host::new(Arc::clone(self), kind, Arc::clone(&entry), mailbox, engine, journal);
+        tokio::spawn(host.run());
+        entry
+    }
+
+    pub(crate) fn read_room(&self, room: &RoomId) -> Pending<Result<LoadedRoom, LoadError>> {
+        self.live.load(self.key(room))
+    }
+
+    pub(crate) fn quarantine(&self, room: &RoomId, reason: String) {
+        let (id, done) = (room.clone(), self.live.quarantine(self.key(room), reason));
+        tokio::spawn(async move {
+            if let Err(error) = done.await {
+                tracing::error!(room.id = %id, %error, "the room could not be quarantined; it will be tried again at the next start");
+            }
+        });
+    }
+
+    /// The room ended: its journal is kept for the store's retention, the directory forgets it.
+    pub(crate) fn forget(&self, room: &RoomId, token: Token) {
+        let key = self.key(room);
+        let (closed, retired) = (self.live.close(key.clone(), token), self.arbiter.retire(key, token));
+        let id = room.clone();
+        tokio::spawn(async move {
+            if let Err(error) = closed.await {
+                tracing::warn!(room.id = %id, %error, "the ended room is still in the directory; the next start ends it");
+            }
+            if let Err(error) = retired.await {
+                tracing::warn!(room.id = %id, %error, "the arbiter still knows the ended room");
+            }
+        });
+    }
+}
+
+impl Handle {
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.0
+    }
+
+    /// Brings back every room of the directory; the node takes joins when this returns.
+    pub async fn restore(&self) -> Result<Restored, RoomError> {
+        let restored = crate::recovery::restore(self.node()).await?;
+        self.0.restored();
+        Ok(restored)
+    }
+
+    /// Finds or makes a room and reserves a seat in it. The answer is durable: a restart honours the seat.
+    pub async fn matchmake(&self, request: MatchRequest) -> Result<Reservation, MatchError> {
+        self.0.matchmake(request).await
+    }
+
+    /// Hands a socket to its room. The room itself answers through the sink, also when it refuses the seat.
+    pub async fn attach(&self, attach: Attach, sink: Arc<dyn ClientSink>) -> Result<RoomLink, AttachError> {
+        match self.0.phase() {
+            Phase::Draining => return Err(AttachError::Draining),
+            Phase::Restoring | Phase::Ready => {}
+        }
+        let Some(entry) = self.0.registry.get(&attach.room) else {
+            let restoring = self.0.phase() == Phase::Restoring;
+            return Err(if restoring { AttachError::Restoring } else { AttachError::NoSuchRoom });
+        };
+        let conn = ConnId(self.0.next_conn.fetch_add(1, Ordering::Relaxed));
+        let connect = Connect {
+            conn,
+            session: attach.session,
+            token: attach.token,
+            skip_handshake: attach.skip_handshake,
+            dialect: attach.dialect,
+        };
+        let sent = entry.mailbox.send(Command::Attach { connect, sink }).await;
+        sent.map_err(|_| AttachError::NoSuchRoom)?;
+        Ok(RoomLink {
+            conn,
+            mailbox: entry.mailbox.clone(),
+            messages_per_second: entry.messages_per_second,
+            reported: false,
+        })
+    }
+
+    /// All rooms, oldest first; only what is durable.
+    pub fn rooms(&self) -> Vec<RoomInfo> {
+        self.0.registry.infos()
+    }
+
+    /// How the node is doing.
+    pub fn status(&self) -> Status {
+        let rooms = self.rooms();
+        Status {
+            ready: self.0.phase() == Phase::Ready,
+            rooms: rooms.len(),
+            paused: rooms.iter().filter(|room| room.paused.is_some()).count(),
+        }
+    }
+
+    /// Takes no more joins and brings every room to a durable stand. Clients stay attached and get what was
+    /// confirmed; close their sockets afterwards with a code that makes them come back.
+    pub async fn drain(&self, deadline: Duration) -> Drained {
+        self.0.phase.store(2, Ordering::Release);
+        let until = Instant::now() + deadline;
+        let mut waiting = Vec::new();
+        for entry in self.0.registry.entries() {
+            let (done, settled) = oneshot::channel();
+            // A mailbox that stays full until the deadline belongs to a room that does not settle.
+            let sent = tokio::time::timeout_at(until, entry.mailbox.send(Command::Drain(done))).await;
+            waiting.push((matches!(sent, Ok(Ok(()))), settled));
+        }
+        let mut drained = Drained { settled: 0, unsettled: 0 };
+        for (sent, settled) in waiting {
+            match sent && matches!(tokio::time::timeout_at(until, settled).await, Ok(Ok(()))) {
+                true => drained.settled += 1,
+                false => drained.unsettled += 1,
+            }
+        }
+        drained
+    }
+}

@@ -1,0 +1,175 @@
+use crate::host::Command;
+use everplay_room::Listing;
+use everplay_types::{Epoch, RoomId, Seq};
+use parking_lot::{Mutex, RwLock};
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use tokio::sync::mpsc;
+
+/// The rooms of this node, and which of them take clients.
+#[derive(Default)]
+pub(crate) struct Registry {
+    rooms: RwLock<HashMap<RoomId, Arc<RoomEntry>>>,
+    /// Per kind, in order of creation: older rooms fill up first.
+    open: RwLock<HashMap<Arc<str>, ByAge>>,
+    next: AtomicU64,
+}
+
+/// Rooms by the order of their creation.
+type ByAge = BTreeMap<u64, Arc<RoomEntry>>;
+
+/// One room as the rest of the node sees it.
+pub(crate) struct RoomEntry {
+    pub(crate) id: RoomId,
+    pub(crate) kind: Arc<str>,
+    /// Wall time in ms, for listings only.
+    pub(crate) created_at: u64,
+    pub(crate) filters: serde_json::Map<String, serde_json::Value>,
+    pub(crate) mailbox: mpsc::Sender<Command>,
+    pub(crate) messages_per_second: u32,
+    /// Reservations asked for and not yet answered: counted so that a storm does not all run to one seat.
+    pub(crate) asked: AtomicU32,
+    ordinal: u64,
+    listing: Mutex<Listing>,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Default, Clone)]
+struct Progress {
+    epoch: Epoch,
+    seq: Seq,
+    paused: Option<&'static str>,
+}
+
+/// A room as consoles and lobbies see it. Only durable facts.
+#[derive(Debug, Clone, Serialize)]
+pub struct RoomInfo {
+    /// Its id.
+    pub id: RoomId,
+    /// Its kind's name.
+    pub kind: String,
+    /// What matchmaking knows of it.
+    pub listing: Listing,
+    /// Wall time of its creation in ms since 1970.
+    pub created_at: u64,
+    /// How often it changed owner.
+    pub epoch: Epoch,
+    /// Its last durable record.
+    pub seq: Seq,
+    /// Why it stands still, if it does.
+    pub paused: Option<&'static str>,
+}
+
+/// What a new entry is made from.
+pub(crate) struct NewRoom {
+    pub(crate) id: RoomId,
+    pub(crate) kind: Arc<str>,
+    pub(crate) created_at: u64,
+    pub(crate) filters: serde_json::Map<String, serde_json::Value>,
+    pub(crate) mailbox: mpsc::Sender<Command>,
+    pub(crate) messages_per_second: u32,
+}
+
+impl RoomEntry {
+    pub(crate) fn listing(&self) -> Listing {
+        self.listing.lock().clone()
+    }
+
+    pub(crate) fn set_progress(&self, epoch: Epoch, seq: Seq, paused: Option<&'static str>) {
+        *self.progress.lock() = Progress { epoch, seq, paused };
+    }
+
+    fn has_place(&self) -> bool {
+        let listing = self.listing.lock();
+        listing.clients.saturating_add(self.asked.load(Ordering::Relaxed)) < listing.max_clients
+    }
+
+    fn info(&self) -> RoomInfo {
+        let Progress { epoch, seq, paused } = self.progress.lock().clone();
+        RoomInfo {
+            id: self.id.clone(),
+            kind: self.kind.to_string(),
+            listing: self.listing(),
+            created_at: self.created_at,
+            epoch,
+            seq,
+            paused,
+        }
+    }
+}
+
+impl Registry {
+    /// Enters a room; it is matched only once its first listing is durable.
+    pub(crate) fn insert(&self, new: NewRoom) -> Arc<RoomEntry> {
+        let entry = Arc::new(RoomEntry {
+            id: new.id,
+            kind: new.kind,
+            created_at: new.created_at,
+            filters: new.filters,
+            mailbox: new.mailbox,
+            messages_per_second: new.messages_per_second,
+            asked: AtomicU32::new(0),
+            ordinal: self.next.fetch_add(1, Ordering::Relaxed),
+            listing: Mutex::new(Listing {
+                clients: 0,
+                max_clients: 0,
+                locked: true,
+                private: true,
+                unlisted: true,
+                metadata: serde_json::Value::Null,
+            }),
+            progress: Mutex::default(),
+        });
+        self.rooms.write().insert(entry.id.clone(), Arc::clone(&entry));
+        entry
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<Arc<RoomEntry>> {
+        self.rooms.read().get(id).cloned()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rooms.read().len()
+    }
+
+    pub(crate) fn list(&self, entry: &Arc<RoomEntry>, listing: Listing) {
+        let joinable = !listing.locked && !listing.private;
+        *entry.listing.lock() = listing;
+        let mut open = self.open.write();
+        let of_kind = open.entry(Arc::clone(&entry.kind)).or_default();
+        if joinable {
+            of_kind.insert(entry.ordinal, Arc::clone(entry));
+        } else {
+            of_kind.remove(&entry.ordinal);
+        }
+    }
+
+    pub(crate) fn remove(&self, entry: &RoomEntry) {
+        self.rooms.write().remove(&entry.id);
+        if let Some(of_kind) = self.open.write().get_mut(&entry.kind) {
+            of_kind.remove(&entry.ordinal);
+        }
+    }
+
+    /// The oldest room of the kind that takes a client with these filter values.
+    pub(crate) fn candidate(
+        &self,
+        kind: &str,
+        filters: &serde_json::Map<String, serde_json::Value>,
+    ) -> Option<Arc<RoomEntry>> {
+        let open = self.open.read();
+        open.get(kind)?.values().find(|entry| entry.filters == *filters && entry.has_place()).cloned()
+    }
+
+    pub(crate) fn infos(&self) -> Vec<RoomInfo> {
+        let mut infos: Vec<RoomInfo> = self.rooms.read().values().map(|entry| entry.info()).collect();
+        infos.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        infos
+    }
+
+    pub(crate) fn entries(&self) -> Vec<Arc<RoomEntry>> {
+        self.rooms.read().values().cloned().collect()
+    }
+}

@@ -1,0 +1,479 @@
+//! Runs one room: turns inputs into hook calls and their consequences into a step.
+//!
+//! ```text
+//! input / wake -> hooks change state, ledger, context -> finish: patch once, journal record, frames in order
+//! ```
+//!
+//! Order within a step: what hooks sent, in the order they sent it; the patch; what was to follow the patch;
+//! closes. A patch is taken when it is due, and also when anything leaves: nothing may leave that was computed
+//! from state the record does not hold.
+
+mod membership;
+mod traffic;
+
+use crate::context::{Context, Link, Member};
+use crate::effects::{FrameKind, Listing, Out, Recipients, Reply, ReserveError, Step};
+use crate::kind::{RoomType, typed_options};
+use crate::ledger::{Ledger, Phase, Seat, from_hex};
+use crate::record::{Draft, Snapshot};
+use crate::{Birth, ConnId, Input, Leave, Refusal, Room, RoomEngine};
+use bytes::Bytes;
+use everplay_schema::{FullForm, Replica, ViewId};
+use everplay_types::{CloseCode, Millis, RoomId, SessionId};
+use everplay_wire::{msgpack, server_frame};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// After a restart every seat waits at least this long for its client: the SDK keeps trying for about 56 s.
+pub const GRACE_AFTER_RESTORE: Duration = Duration::from_secs(60);
+
+/// One running room.
+pub struct Engine<R: Room> {
+    kind: Arc<RoomType<R>>,
+    state: Replica<R>,
+    cx: Context<R>,
+    draft: Draft,
+    /// A hook may have changed the state since the last patch.
+    touched: bool,
+    last_patch: Option<Millis>,
+    next_tick: Option<Millis>,
+    overruns: u32,
+    listed: Option<Listing>,
+    /// Earliest deadline in the ledger; recomputed when the ledger was touched.
+    deadline: Option<Millis>,
+    ended: bool,
+}
+
+impl<R: Room> Engine<R> {
+    /// Makes a room. Its first step holds the whole state.
+    pub fn create(kind: Arc<RoomType<R>>, birth: Birth) -> Result<Self, Refusal> {
+        let options = typed_options(&birth.options)?;
+        let mut ledger = Ledger {
+            max_clients: kind.settings.max_clients,
+            deserted_at: (Millis::ZERO + kind.settings.seat_reservation).0,
+            ..Ledger::default()
+        };
+        ledger.set_rng_key(&birth.seed);
+        let mut cx = Context::new(birth.room_id, Arc::clone(&kind.name), Replica::new(ledger), Millis::ZERO);
+        let room = R::create(&mut cx, options)?;
+        let mut engine = Self::over(kind, Replica::new(room), cx);
+        engine.save_rng();
+        // Nobody has seen anything: what the first patch would say is in the snapshot.
+        engine.state.patch();
+        engine.cx.ledger.patch();
+        engine.cx.ledger_touched = true;
+        if engine.kind.settings.durability.survives() {
+            let (mut state, mut ledger) = (Vec::new(), Vec::new());
+            engine.state.snapshot(&mut state);
+            engine.cx.ledger.snapshot(&mut ledger);
+            engine.draft.born(&state, &ledger);
+        }
+        Ok(engine)
+    }
+
+    pub(crate) fn revive(
+        kind: Arc<RoomType<R>>,
+        room_id: RoomId,
+        state: Replica<R>,
+        ledger: Replica<Ledger>,
+        time: Millis,
+    ) -> Self {
+        let cx = Context::new(room_id, Arc::clone(&kind.name), ledger, time);
+        Self::over(kind, state, cx)
+    }
+
+    fn over(kind: Arc<RoomType<R>>, state: Replica<R>, cx: Context<R>) -> Self {
+        let next_tick = kind.settings.tick.map(|step| cx.now + step);
+        Self {
+            kind,
+            state,
+            cx,
+            draft: Draft::default(),
+            touched: false,
+            last_patch: None,
+            next_tick,
+            overruns: 0,
+            listed: None,
+            deadline: None,
+            ended: false,
+        }
+    }
+
+    /// The author's state.
+    pub fn state(&self) -> &R {
+        self.state.get()
+    }
+
+    fn room(&mut self) -> (&mut R, &mut Context<R>) {
+        self.touched = true;
+        (self.state.get_mut(), &mut self.cx)
+    }
+
+    /// Carries out what a hook asked for that needs the engine: kicks, views of the root, the end.
+    fn settle(&mut self) {
+        for (view, tag) in std::mem::take(&mut self.cx.root_views) {
+            self.touched = true;
+            self.state.show_root(view, tag);
+        }
+        // Leave hooks may kick again; each kick removes a seat, so this ends.
+        while let Some((session, code)) = self.cx.kicked.pop() {
+            self.remove_member(&session, Leave::Kicked(code), Some((code, String::new())));
+        }
+        if let Some(code) = self.cx.end.take() {
+            self.end(code);
+        }
+    }
+
+    fn end(&mut self, code: CloseCode) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        let sessions: Vec<SessionId> = self.cx.members.keys().cloned().collect();
+        for session in sessions {
+            self.remove_member(&session, Leave::Kicked(code), Some((code, String::new())));
+        }
+        self.cx.ledger_mut().seats.clear();
+        let (room, cx) = self.room();
+        room.dispose(cx);
+    }
+
+    fn tick(&mut self) {
+        let Some(step) = self.kind.settings.tick else { return };
+        let mut caught_up = 0;
+        while let Some(due) = self.next_tick.filter(|&due| due <= self.cx.now) {
+            if caught_up > self.kind.settings.max_catch_up {
+                // Too far behind: running all missed steps would only fall further behind.
+                let behind = self.cx.now.since(due).as_nanos() / step.as_nanos().max(1) + 1;
+                self.overruns = self.overruns.saturating_add(u32::try_from(behind).unwrap_or(u32::MAX));
+                self.next_tick = Some(self.cx.now + step);
+                return;
+            }
+            caught_up += 1;
+            self.next_tick = Some(due + step);
+            let (room, cx) = self.room();
+            room.tick(cx, step);
+            self.settle();
+            if self.ended {
+                return;
+            }
+        }
+    }
+
+    fn timers(&mut self) {
+        let now = self.cx.now.0;
+        let mut due: Vec<(u64, u64, String)> = self
+            .cx
+            .ledger
+            .get()
+            .timers
+            .iter()
+            .filter(|(_, timer)| timer.due <= now)
+            .filter_map(|(id, timer)| Some((timer.due, id.parse().ok()?, id.to_owned())))
+            .collect();
+        due.sort_unstable();
+        for (_, _, id) in due {
+            // An earlier timer's hook may have cancelled it.
+            let Some(entry) = self.cx.ledger_mut().timers.remove(&id) else { continue };
+            let timer =
+                from_hex(&entry.payload).and_then(|payload| msgpack::from_slice::<R::Timer>(&payload).ok());
+            let Some(timer) = timer else {
+                self.cx
+                    .warnings
+                    .push(format!("timer {id} of an older release does not fit this one; dropped"));
+                continue;
+            };
+            let (room, cx) = self.room();
+            room.timer(cx, timer);
+            self.settle();
+            if self.ended {
+                return;
+            }
+        }
+    }
+
+    /// Takes the pending changes: the patch goes to the record and to every live client.
+    fn flush(&mut self) {
+        if !self.touched {
+            return;
+        }
+        self.touched = false;
+        self.last_patch = Some(self.cx.now);
+        if !self.state.patch() {
+            return;
+        }
+        if self.kind.settings.durability.journals_steps() {
+            self.draft.state(self.state.journal_patch());
+        }
+        let live = self.cx.live();
+        if live.is_empty() {
+            return;
+        }
+        let shared = server_frame::patch(None, self.state.shared_patch());
+        if !self.state.has_views() {
+            if self.state.shared_patch().is_empty() {
+                return;
+            }
+            self.cx.out.push(Out::Frame {
+                to: Recipients::Many(live),
+                kind: FrameKind::Patch,
+                bytes: shared,
+            });
+            return;
+        }
+        let mut section = Vec::new();
+        for member in self.cx.members.values() {
+            let Link::Live(conn) = member.link else { continue };
+            section.clear();
+            if let Some(view) = member.client.view_id() {
+                self.state.view_patch(view, &mut section);
+            }
+            let bytes = if section.is_empty() {
+                if self.state.shared_patch().is_empty() {
+                    continue;
+                }
+                shared.clone()
+            } else {
+                let mut body = self.state.shared_patch().to_vec();
+                body.extend_from_slice(&section);
+                server_frame::patch(None, &body)
+            };
+            self.cx.out.push(Out::Frame { to: Recipients::One(conn), kind: FrameKind::Patch, bytes });
+        }
+    }
+
+    /// A full state as a frame. Nothing may be pending.
+    fn state_frame(&self, view: Option<ViewId>, form: FullForm) -> Bytes {
+        let mut body = Vec::new();
+        self.state.full_state(view, form, &mut body);
+        server_frame::state(None, &body)
+    }
+
+    fn patch_due(&self) -> bool {
+        let interval = self.kind.settings.patch_interval;
+        // A fifth of slack: a step that wakes a little early must not wait for another one.
+        self.last_patch.is_none_or(|last| self.cx.now + interval / 5 >= last + interval)
+    }
+
+    /// Remembers the random numbers used, so that a restart does not draw them again.
+    fn save_rng(&mut self) {
+        let block = self.cx.rng.next_block();
+        if self.cx.ledger.get().rng_block != block {
+            self.cx.ledger_mut().rng_block = block;
+        }
+    }
+
+    fn seats(&self) -> u32 {
+        self.cx.ledger.get().seats.len() as u32
+    }
+
+    fn next_wake(&self) -> Option<Millis> {
+        let patch = self
+            .touched
+            .then(|| self.last_patch.map_or(self.cx.now, |last| last + self.kind.settings.patch_interval));
+        let probes = self.cx.members.values().filter_map(|member| match &member.link {
+            Link::Joining(joining) => joining.probe_until,
+            _ => None,
+        });
+        [patch, self.next_tick, self.deadline].into_iter().flatten().chain(probes).min()
+    }
+}
+
+impl<R: Room> RoomEngine for Engine<R> {
+    fn resume(&mut self, attached: &[(SessionId, ConnId)]) {
+        let wait = (self.cx.now + GRACE_AFTER_RESTORE).0;
+        self.draft.restored();
+        self.cx.ledger_mut().restored += 1;
+        let seats: Vec<(String, Seat)> =
+            self.cx.ledger.get().seats.iter().map(|(id, seat)| (id.to_owned(), seat.clone())).collect();
+        let mut dropped = Vec::new();
+        for (id, seat) in seats {
+            let Ok(session) = SessionId::new(&id) else { continue };
+            let conn = attached.iter().find(|(attached, _)| *attached == session).map(|(_, conn)| *conn);
+            if let Some(kept) = self.cx.ledger_mut().seats.get_mut(&id) {
+                kept.expires_at = kept.expires_at.max(wait);
+                if seat.phase() == Phase::Joined && conn.is_none() {
+                    kept.set_phase(Phase::Held);
+                    kept.dropped_with = 1006;
+                    dropped.push(session.clone());
+                }
+            }
+            if seat.phase() != Phase::Reserved {
+                let client = membership::client_of(session.clone(), &seat);
+                let link = conn.map_or(Link::Gone, Link::Live);
+                if let Some(conn) = conn {
+                    self.cx.by_conn.insert(conn, session.clone());
+                }
+                self.cx.members.insert(session, Member { client, link });
+            }
+        }
+        let (room, cx) = self.room();
+        room.restored(cx);
+        self.settle();
+        for session in dropped {
+            let Some(client) = self.cx.client(&session) else { continue };
+            let (room, cx) = self.room();
+            room.drop(cx, &client, CloseCode(1006));
+            // The server was away, not the client: the seat waits whatever the hook says.
+            self.cx.hold = None;
+            self.settle();
+        }
+    }
+
+    fn input(&mut self, now: Millis, input: Input) {
+        self.cx.now = self.cx.now.max(now);
+        if self.ended {
+            self.refuse_after_end(input);
+            return;
+        }
+        match input {
+            Input::Reserve { ticket, session, options, auth } => {
+                let reserved = self.reserve(&session, &options, &auth);
+                self.cx.out.push(Out::Reply { ticket, reply: Reply::Reserved(reserved) });
+            }
+            Input::FindSession { ticket, token } => {
+                let session = self.session_of(&token);
+                self.cx.out.push(Out::Reply { ticket, reply: Reply::Session(session) });
+            }
+            Input::Connect(connect) => self.connect(connect),
+            Input::Frame { conn, bytes } => self.frame(conn, &bytes),
+            Input::Closed { conn, code } => self.closed(conn, code),
+            Input::Resync { conn } => self.resync(conn),
+            Input::End { code } => self.end(code),
+        }
+        self.settle();
+    }
+
+    fn wake(&mut self, now: Millis) {
+        self.cx.now = self.cx.now.max(now);
+        if self.ended {
+            return;
+        }
+        self.tick();
+        if !self.ended && self.deadline.is_some_and(|deadline| deadline <= self.cx.now) {
+            self.timers();
+            self.expire_seats();
+        }
+        self.second_joins();
+        self.settle();
+    }
+
+    fn finish(&mut self) -> Step {
+        let empty = self.cx.ledger.get().seats.is_empty();
+        let deserted = self.cx.ledger.get().joined_once || self.cx.now.0 >= self.cx.ledger.get().deserted_at;
+        if !self.ended && self.kind.settings.auto_dispose && empty && deserted {
+            self.end(CloseCode::CONSENTED);
+        }
+        self.save_rng();
+        let listing = Some(self.listing()).filter(|listing| self.listed.as_ref() != Some(listing));
+        let leaves = !self.cx.out.is_empty()
+            || !self.cx.after_patch.is_empty()
+            || !self.cx.closes.is_empty()
+            || !self.cx.events.is_empty()
+            || listing.is_some()
+            || !self.draft.is_empty();
+        if leaves || self.ended || self.patch_due() {
+            self.flush();
+            if self.cx.ledger_touched {
+                self.cx.ledger_touched = false;
+                let changed = self.cx.ledger.patch();
+                if changed && self.kind.settings.durability.journals_steps() {
+                    self.draft.ledger(self.cx.ledger.journal_patch());
+                }
+                self.deadline = self.cx.ledger.get().next_deadline();
+            }
+            for event in std::mem::take(&mut self.cx.events) {
+                self.draft.event(&event);
+            }
+            if self.ended {
+                self.draft.ended();
+            }
+            self.cx.out.append(&mut self.cx.after_patch);
+            self.cx.out.append(&mut self.cx.closes);
+        }
+        if listing.is_some() {
+            self.listed.clone_from(&listing);
+        }
+        Step {
+            record: self.draft.take(self.cx.now),
+            out: std::mem::take(&mut self.cx.out),
+            listing,
+            wake_at: if self.ended { None } else { self.next_wake() },
+            checkpoint: std::mem::take(&mut self.cx.checkpoint),
+            ended: self.ended,
+            overruns: std::mem::take(&mut self.overruns),
+            warnings: std::mem::take(&mut self.cx.warnings),
+        }
+    }
+
+    fn snapshot(&mut self) -> Option<Vec<u8>> {
+        if self.touched || self.cx.ledger_touched || !self.draft.is_empty() {
+            return None;
+        }
+        let (mut state, mut ledger) = (Vec::new(), Vec::new());
+        self.state.snapshot(&mut state);
+        self.cx.ledger.snapshot(&mut ledger);
+        Some(Snapshot::encode(self.cx.now, &state, &ledger))
+    }
+
+    fn time(&self) -> Millis {
+        self.cx.now
+    }
+
+    fn listing(&self) -> Listing {
+        let ledger = self.cx.ledger.get();
+        let clients = self.seats();
+        Listing {
+            clients,
+            max_clients: ledger.max_clients,
+            locked: ledger.locked || clients >= ledger.max_clients || self.ended,
+            private: ledger.private,
+            unlisted: ledger.unlisted,
+            metadata: serde_json::from_str(&ledger.metadata).unwrap_or_default(),
+        }
+    }
+
+    fn inspect(&mut self) -> Option<serde_json::Value> {
+        let mut snapshot = Vec::new();
+        if self.touched {
+            return None;
+        }
+        self.state.snapshot(&mut snapshot);
+        everplay_schema::inspect(&snapshot).ok().map(|decoder| decoder.to_json())
+    }
+}
+
+impl<R: Room> Engine<R> {
+    fn reserve(
+        &mut self,
+        session: &SessionId,
+        options: &serde_json::Value,
+        auth: &serde_json::Value,
+    ) -> Result<(), ReserveError> {
+        let ledger = self.cx.ledger.get();
+        if ledger.seats.len() as u32 >= ledger.max_clients {
+            return Err(ReserveError::Full);
+        }
+        if ledger.locked {
+            return Err(ReserveError::Locked);
+        }
+        let mut seat = Seat {
+            expires_at: (self.cx.now + self.kind.settings.seat_reservation).0,
+            options: json_text(options),
+            auth: json_text(auth),
+            ..Seat::default()
+        };
+        seat.set_phase(Phase::Reserved);
+        self.cx.ledger_mut().seats.insert(session.as_str(), seat);
+        Ok(())
+    }
+}
+
+/// Null costs nothing.
+fn json_text(value: &serde_json::Value) -> String {
+    if value.is_null() { String::new() } else { value.to_string() }
+}
+
+fn json_value(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_default()
+}

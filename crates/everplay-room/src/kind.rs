@@ -1,0 +1,210 @@
+//! Room kinds with their types erased: what the node keeps in its registry and runs.
+
+use crate::ledger::Ledger;
+use crate::record::{Record, RecordError, Section, Snapshot};
+use crate::{ConnId, Engine, Input, Listing, Messages, Refusal, Room, Settings, Step};
+use everplay_schema::{Generation, Replica, RestoreError};
+use everplay_types::{ErrorCode, Millis, RoomId, SessionId};
+use std::net::IpAddr;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Who asks for a seat.
+#[derive(Debug, Clone, Default)]
+pub struct AuthRequest {
+    /// The bearer token, as sent.
+    pub token: Option<String>,
+    /// Where the request came from.
+    pub ip: Option<IpAddr>,
+    /// The request's headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What a new room is made from.
+#[derive(Debug, Clone)]
+pub struct Birth {
+    /// The room's id.
+    pub room_id: RoomId,
+    /// Fresh secret randomness: the key of the room's random numbers and tokens.
+    pub seed: [u8; 32],
+    /// The creating client's options.
+    pub options: serde_json::Value,
+}
+
+/// Why a room could not be brought back.
+#[derive(Debug, Error)]
+pub enum ReviveError {
+    /// A record or snapshot cannot be read.
+    #[error("record {at} cannot be read: {source}")]
+    Record {
+        /// Which of the given records, from 0; the snapshot counts as none.
+        at: usize,
+        /// What is wrong.
+        source: RecordError,
+    },
+    /// A record cannot be applied to the state before it.
+    #[error("record {at} cannot be applied: {source}")]
+    Apply {
+        /// Which of the given records, from 0.
+        at: usize,
+        /// What is wrong.
+        source: RestoreError,
+    },
+    /// Neither a snapshot nor a first record.
+    #[error("the journal does not hold the room's beginning")]
+    NoBeginning,
+    /// The journal says that the room ended.
+    #[error("the room had ended")]
+    Ended,
+}
+
+/// A room kind, whatever its type.
+pub trait RoomKind: Send + Sync {
+    /// The name clients join it by.
+    fn name(&self) -> &str;
+    /// What all its rooms have in common.
+    fn settings(&self) -> &Settings;
+    /// The auth hook. Options that do not fit the kind's type are refused here.
+    fn auth(&self, request: &AuthRequest, options: &serde_json::Value) -> Result<serde_json::Value, Refusal>;
+    /// Makes a room. May panic when the hook does.
+    fn create(&self, birth: Birth) -> Result<Box<dyn RoomEngine>, Refusal>;
+    /// Brings a room back from its snapshot and the records after it, without running any hook.
+    /// [`RoomEngine::resume`] comes next.
+    fn revive(
+        &self,
+        room_id: &RoomId,
+        snapshot: Option<&[u8]>,
+        records: &[&[u8]],
+    ) -> Result<Box<dyn RoomEngine>, ReviveError>;
+}
+
+/// One running room, whatever its type. Every call may panic when a hook does; the engine is then lost.
+pub trait RoomEngine: Send {
+    /// Runs the restored hook and starts waiting for the clients the room had.
+    ///
+    /// `attached` are connections that outlived the engine before this one and have seen exactly what the
+    /// journal holds: they go on as if nothing had happened, and no drop hook runs for them.
+    fn resume(&mut self, attached: &[(SessionId, ConnId)]);
+    /// Takes one input at this time of the room.
+    fn input(&mut self, now: Millis, input: Input);
+    /// Does what is due: simulation steps, timers, expired seats.
+    fn wake(&mut self, now: Millis);
+    /// Takes what all calls since the last one have left to do.
+    fn finish(&mut self) -> Step;
+    /// The whole room, to recover from without older records; None while a change waits for its patch.
+    fn snapshot(&mut self) -> Option<Vec<u8>>;
+    /// The room's time as of the last call.
+    fn time(&self) -> Millis;
+    /// The room's entry in listings.
+    fn listing(&self) -> Listing;
+    /// The author's state as JSON, with what clients never see; for consoles.
+    fn inspect(&mut self) -> Option<serde_json::Value>;
+}
+
+/// A room kind with its type.
+pub struct RoomType<R: Room> {
+    pub(crate) name: Arc<str>,
+    pub(crate) settings: Settings,
+    pub(crate) messages: Messages<R>,
+    pub(crate) handshakes: Handshakes,
+}
+
+/// The polyglot form writes its length in two bytes.
+const POLYGLOT_MAX: usize = 0xffff;
+
+/// The state types as each SDK generation wants to be told; computed once per kind.
+pub(crate) struct Handshakes {
+    pub(crate) schema5: Vec<u8>,
+    pub(crate) schema4: Vec<u8>,
+    /// None when the types use what old decoders lack.
+    pub(crate) polyglot: Option<Vec<u8>>,
+}
+
+impl<R: Room> RoomType<R> {
+    /// The kind under this name, with the settings of its type.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self::with_settings(name, R::settings())
+    }
+
+    /// The kind under this name, with these settings.
+    pub fn with_settings(name: impl Into<Arc<str>>, settings: Settings) -> Self {
+        Self {
+            name: name.into(),
+            settings,
+            messages: Messages::of_kind(),
+            handshakes: Handshakes {
+                schema5: Replica::<R>::handshake(Generation::Schema5),
+                schema4: Replica::<R>::handshake(Generation::Schema4),
+                polyglot: Replica::<R>::polyglot_possible()
+                    .then(|| Replica::<R>::handshake(Generation::Polyglot))
+                    .filter(|handshake| handshake.len() <= POLYGLOT_MAX),
+            },
+        }
+    }
+}
+
+pub(crate) fn typed_options<T: serde::de::DeserializeOwned>(
+    options: &serde_json::Value,
+) -> Result<T, Refusal> {
+    T::deserialize(options)
+        .map_err(|error| Refusal::new(ErrorCode::UNHANDLED.0, format!("the options do not fit: {error}")))
+}
+
+impl<R: Room> RoomKind for Arc<RoomType<R>> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn auth(&self, request: &AuthRequest, options: &serde_json::Value) -> Result<serde_json::Value, Refusal> {
+        R::auth(request, &typed_options(options)?)
+    }
+
+    fn create(&self, birth: Birth) -> Result<Box<dyn RoomEngine>, Refusal> {
+        Ok(Box::new(Engine::create(Arc::clone(self), birth)?))
+    }
+
+    fn revive(
+        &self,
+        room_id: &RoomId,
+        snapshot: Option<&[u8]>,
+        records: &[&[u8]],
+    ) -> Result<Box<dyn RoomEngine>, ReviveError> {
+        let mut time = Millis::ZERO;
+        let mut trees = None;
+        let begin = |at: usize, state: &[u8], ledger: &[u8]| {
+            let apply = |source| ReviveError::Apply { at, source };
+            Ok::<_, ReviveError>((
+                Replica::<R>::restore(state).map_err(apply)?,
+                Replica::<Ledger>::restore(ledger).map_err(apply)?,
+            ))
+        };
+        if let Some(bytes) = snapshot {
+            let snapshot = Snapshot::decode(bytes).map_err(|source| ReviveError::Record { at: 0, source })?;
+            time = snapshot.time;
+            trees = Some(begin(0, snapshot.state, snapshot.ledger)?);
+        }
+        for (at, bytes) in records.iter().enumerate() {
+            let record = Record::decode(bytes).map_err(|source| ReviveError::Record { at, source })?;
+            time = record.time;
+            for section in record.sections {
+                let apply = |source| ReviveError::Apply { at, source };
+                match (section, &mut trees) {
+                    (Section::Born { state, ledger }, trees) => *trees = Some(begin(at, state, ledger)?),
+                    (Section::State(patch), Some((state, _))) => state.apply(patch).map_err(apply)?,
+                    (Section::Ledger(patch), Some((_, ledger))) => ledger.apply(patch).map_err(apply)?,
+                    (Section::State(_) | Section::Ledger(_), None) => return Err(ReviveError::NoBeginning),
+                    (Section::Event(_) | Section::Restored, _) => {}
+                    (Section::Ended, _) => return Err(ReviveError::Ended),
+                }
+            }
+        }
+        let (state, ledger) = trees.ok_or(ReviveError::NoBeginning)?;
+        let apply = |source| ReviveError::Apply { at: records.len(), source };
+        let (state, ledger) = (state.finish().map_err(apply)?, ledger.finish().map_err(apply)?);
+        Ok(Box::new(Engine::revive(Arc::clone(self), room_id.clone(), state, ledger, time)))
+    }
+}

@@ -1,0 +1,101 @@
+use crate::{AuthRequest, Client, Context, Messages, Refusal, Settings};
+use everplay_schema::State;
+use everplay_types::CloseCode;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// A kind of room, written as the state its clients see.
+///
+/// The type is the state tree: hooks change its fields, and what changed is journaled and sent. Fields
+/// marked `private` are journaled and never sent, fields marked `skip` are caches that [`restored`](Room::restored)
+/// rebuilds. Time, randomness, timers, messages and events come through the [`Context`].
+///
+/// A hook that panics ends this attempt at the room, not the process: the room is restored from its journal
+/// and the input is tried once more; if it panics again the room is closed.
+pub trait Room: State + Send + Sized + 'static {
+    /// What clients may pass when they create or join; JSON. Options that do not fit are refused.
+    /// [`serde::de::IgnoredAny`] takes anything.
+    type Options: DeserializeOwned;
+
+    /// What a timer carries until it is due. `()` when the room has none.
+    type Timer: Serialize + DeserializeOwned;
+
+    /// Step length, patch rate, seats, durability.
+    fn settings() -> Settings {
+        Settings::default()
+    }
+
+    /// Says which messages and requests the room understands. Called once per kind.
+    fn messages(on: &mut Messages<Self>) {
+        let _ = on;
+    }
+
+    /// Decides who may ask for a seat, before any room is involved. The value is kept with the seat.
+    fn auth(request: &AuthRequest, options: &Self::Options) -> Result<serde_json::Value, Refusal> {
+        let _ = (request, options);
+        Ok(serde_json::Value::Null)
+    }
+
+    /// Makes the room; `options` are those of the client that caused it.
+    fn create(cx: &mut Context<Self>, options: Self::Options) -> Result<Self, Refusal>;
+
+    /// A client took its seat. It sees the state after this returns.
+    fn join(
+        &mut self,
+        cx: &mut Context<Self>,
+        client: &Client,
+        options: Self::Options,
+    ) -> Result<(), Refusal> {
+        let _ = (cx, client, options);
+        Ok(())
+    }
+
+    /// One simulation step of [`Settings::tick`].
+    fn tick(&mut self, cx: &mut Context<Self>, step: Duration) {
+        let _ = (cx, step);
+    }
+
+    /// A timer set with [`Context::schedule`] is due.
+    fn timer(&mut self, cx: &mut Context<Self>, timer: Self::Timer) {
+        let _ = (cx, timer);
+    }
+
+    /// A client's connection is gone and its seat waits ([`Settings::reconnection`]);
+    /// [`Context::allow_reconnection`] and [`Context::deny_reconnection`] change for how long.
+    fn drop(&mut self, cx: &mut Context<Self>, client: &Client, code: CloseCode) {
+        let _ = (cx, client, code);
+    }
+
+    /// A dropped client is back in its seat.
+    fn reconnect(&mut self, cx: &mut Context<Self>, client: &Client) {
+        let _ = (cx, client);
+    }
+
+    /// A client's seat is gone.
+    fn leave(&mut self, cx: &mut Context<Self>, client: &Client, why: Leave) {
+        let _ = (cx, client, why);
+    }
+
+    /// The room ends. Last chance to emit an event.
+    fn dispose(&mut self, cx: &mut Context<Self>) {
+        let _ = cx;
+    }
+
+    /// The room came back from its journal; rebuild what is only a cache. Its clients are on their way:
+    /// a drop hook follows for each, and a reconnect when it is here.
+    fn restored(&mut self, cx: &mut Context<Self>) {
+        let _ = cx;
+    }
+}
+
+/// Why a seat is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// The client asked to leave.
+    Consented,
+    /// The room removed it, with this close code.
+    Kicked(CloseCode),
+    /// The connection dropped and the client did not come back in time.
+    Dropped(CloseCode),
+}
