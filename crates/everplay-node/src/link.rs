@@ -92,9 +92,8 @@ impl RoomLink {
     }
 
     /// Asks for one full state, because patches were dropped.
-    pub async fn resync(&self) {
-        // A room that is gone has told its sink.
-        let _ = self.mailbox.send(Command::Input(Input::Resync { conn: self.conn })).await;
+    pub fn resync(&self) {
+        self.insist(Input::Resync { conn: self.conn });
     }
 
     /// The socket is closed.
@@ -111,9 +110,13 @@ impl RoomLink {
         if std::mem::replace(&mut self.reported, true) {
             return;
         }
-        let command = Command::Input(Input::Closed { conn: self.conn, code });
-        if let Err(mpsc::error::TrySendError::Full(command)) = self.mailbox.try_send(command) {
-            // A seat must not stay taken because the mailbox was full at this moment.
+        self.insist(Input::Closed { conn: self.conn, code });
+    }
+
+    /// Hands over what must not be lost because the mailbox was full at this moment. A room that is gone has told
+    /// its sink.
+    fn insist(&self, input: Input) {
+        if let Err(mpsc::error::TrySendError::Full(command)) = self.mailbox.try_send(Command::Input(input)) {
             let mailbox = self.mailbox.clone();
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 runtime.spawn(async move { mailbox.send(command).await });
