@@ -1,0 +1,157 @@
+//! One request: which route it is, and what every answer carries.
+//!
+//! ```text
+//! OPTIONS                        -> 204
+//! upgrade                        -> socket::upgrade (a room, a latency probe, or a socket of the application)
+//! POST .../matchmake/{m}/{name}  -> matchmake
+//! GET  /__healthcheck /health...  -> health
+//! GET  /metrics                  -> the program's recorder
+//! anything else                  -> the application's router
+//! ```
+//!
+//! Invariants: every answer has the CORS headers and `x-request-id`; every body has a length; whatever is not a
+//! Colyseus route and fails says so in the error envelope, also the router's bare 404 and 405.
+
+mod body;
+mod cors;
+pub(crate) mod error;
+mod health;
+mod matchmake;
+
+use crate::metrics::{Refusal, Route};
+use crate::rooms::ClientInfo;
+use crate::server::{Shared, Slot};
+use crate::socket;
+use axum::body::{Body, HttpBody};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use body::BoundedBody;
+use error::{Envelope, RequestId};
+use everplay_wire::matchmake::Route as MatchRoute;
+use hyper::body::Incoming;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tower::ServiceExt;
+
+/// Header with the request's name.
+const REQUEST_ID: &str = "x-request-id";
+
+/// Answers one request.
+pub(crate) async fn answer(
+    shared: &Arc<Shared>,
+    slot: &Arc<Slot>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let id = RequestId::of(request.headers().get(REQUEST_ID));
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let is_head = request.method() == Method::HEAD;
+    let (route, mut response) = dispatch(shared, slot, peer, &id, request).await;
+    shared.metrics.answered(route, response.status().as_u16());
+    if is_bare_refusal(&response) && !is_head {
+        response = envelope_of(response, &id);
+    }
+    cors::apply(response.headers_mut(), origin.as_ref());
+    response.headers_mut().insert(REQUEST_ID, id.header());
+    response
+}
+
+async fn dispatch(
+    shared: &Arc<Shared>,
+    slot: &Arc<Slot>,
+    peer: SocketAddr,
+    id: &RequestId,
+    request: Request<Incoming>,
+) -> (Route, Response<Body>) {
+    if request.method() == Method::OPTIONS {
+        return (Route::Preflight, no_content());
+    }
+    if is_upgrade(request.headers()) {
+        let client = client_info(shared, peer, id, request.headers());
+        return (Route::Upgrade, socket::upgrade::answer(shared, slot, client, request));
+    }
+    let limits = &shared.options.limits;
+    if let Some(length) = request.body().size_hint().exact()
+        && length > u64::from(limits.body_bytes)
+    {
+        shared.metrics.refuse(Refusal::BodySize);
+        return (Route::App, too_large(id));
+    }
+    let (parts, body) = request.into_parts();
+    let body = Body::new(BoundedBody::new(body, limits.body_bytes, limits.body_read));
+    let request = Request::from_parts(parts, body);
+
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    if let Some(route) = MatchRoute::parse(target) {
+        if request.method() != Method::POST {
+            let refusal =
+                Envelope::new(StatusCode::NOT_FOUND, "not_found", "matchmaking takes POST requests");
+            return (Route::Matchmake, refusal.response(id));
+        }
+        let (method, name, dialect) = (route.method.to_owned(), route.name.to_owned(), route.dialect);
+        let client = client_info(shared, peer, id, request.headers());
+        let response = matchmake::answer(shared, &method, name, dialect, client, request.into_body()).await;
+        return (Route::Matchmake, response);
+    }
+    if let Some((route, response)) = health::answer(shared, id, request.method(), request.uri().path()) {
+        return (route, response);
+    }
+    let mut request = request;
+    let client = client_info(shared, peer, id, request.headers());
+    request.extensions_mut().insert(client);
+    match shared.app.clone().oneshot(request).await {
+        Ok(response) => (Route::App, response),
+        Err(never) => match never {},
+    }
+}
+
+/// What the edge knows of whoever sent `headers`.
+fn client_info(shared: &Shared, peer: SocketAddr, id: &RequestId, headers: &HeaderMap) -> ClientInfo {
+    // Several headers of that name are one list.
+    let forwarded: Vec<&str> =
+        headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
+    let forwarded = (!forwarded.is_empty()).then(|| forwarded.join(","));
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = authorization.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    });
+    ClientInfo {
+        ip: shared.options.client_address(peer.ip(), forwarded.as_deref()),
+        token,
+        headers: headers.clone(),
+        request_id: id.clone(),
+    }
+}
+
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+fn no_content() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+fn too_large(id: &RequestId) -> Response<Body> {
+    Envelope::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the request's body is too large")
+        .response(id)
+}
+
+/// A refusal without any words: what a router answers for a path or method it does not have.
+fn is_bare_refusal(response: &Response<Body>) -> bool {
+    matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
+        && response.body().size_hint().exact() == Some(0)
+}
+
+fn envelope_of(bare: Response<Body>, id: &RequestId) -> Response<Body> {
+    let (code, message) = match bare.status() {
+        StatusCode::NOT_FOUND => ("not_found", "there is nothing at this path"),
+        _ => ("method_not_allowed", "this path does not take that method"),
+    };
+    let mut response = Envelope::new(bare.status(), code, message).response(id);
+    if let Some(allow) = bare.headers().get(header::ALLOW) {
+        response.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    response
+}

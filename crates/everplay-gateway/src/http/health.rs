@@ -1,0 +1,56 @@
+//! Health for people and machines.
+//!
+//! `/health/live` says that the process answers, nothing else: a store that blinks must not get the process killed.
+//! `/health/ready` says whether players may come. `/health` gives details. `/__healthcheck` is Colyseus's.
+
+use super::error::{Envelope, RequestId, json_response, text_response};
+use crate::metrics::Route;
+use crate::rooms::Readiness;
+use crate::server::Shared;
+use axum::body::Body;
+use axum::http::{HeaderValue, Method, Response, StatusCode, header};
+use serde_json::json;
+
+/// The answer, if `path` is one of these routes.
+pub(super) fn answer(
+    shared: &Shared,
+    id: &RequestId,
+    method: &Method,
+    path: &str,
+) -> Option<(Route, Response<Body>)> {
+    if method != Method::GET && method != Method::HEAD {
+        return None;
+    }
+    let response = match path {
+        "/__healthcheck" => text_response(StatusCode::OK, "OK"),
+        "/health/live" => json_response(StatusCode::OK, json!({"status": "live"}).to_string()),
+        "/health/ready" => match shared.readiness() {
+            Readiness::Ready => json_response(StatusCode::OK, json!({"status": "ready"}).to_string()),
+            Readiness::NotReady(reason) => {
+                Envelope::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", &reason).response(id)
+            }
+        },
+        "/health" => {
+            let (ready, reason) = match shared.readiness() {
+                Readiness::Ready => (true, None),
+                Readiness::NotReady(reason) => (false, Some(reason)),
+            };
+            let body = json!({
+                "ready": ready,
+                "reason": reason,
+                "gateway": {"phase": shared.phase().as_str(), "sockets": shared.sockets(), "connections": shared.registry.len()},
+                "rooms": shared.rooms.health(),
+            });
+            json_response(StatusCode::OK, body.to_string())
+        }
+        "/metrics" => {
+            let render = shared.render_metrics.as_ref()?;
+            let mut response = text_response(StatusCode::OK, render());
+            let prometheus = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, prometheus);
+            return Some((Route::Metrics, response));
+        }
+        _ => return None,
+    };
+    Some((Route::Health, response))
+}

@@ -1,0 +1,456 @@
+//! The listener: accepts, bounds, serves, and ends.
+//!
+//! ```text
+//! Serving --drain--> Draining --stop--> Closing --all ended, or deadline--> Ended
+//! ```
+//!
+//! - Draining: matchmaking is answered 503 and readiness is false; whoever plays goes on, and may come back.
+//! - Closing: nothing is accepted; every room connection sends what is queued, then its close.
+//! - Ended: what is left is dropped.
+//!
+//! Invariant: every task belongs to the tracker, and ends at `Ended` at the latest, or when the service is dropped.
+
+use crate::http;
+use crate::http::error::{Envelope, RequestId};
+use crate::metrics::{Metrics, Refusal};
+use crate::options::{InvalidOption, Options};
+use crate::registry::Registry;
+use crate::rooms::{BoxFuture, Readiness, Rooms};
+use crate::socket::Socket;
+use axum::Router;
+use axum::http::{Request, StatusCode};
+use everplay_types::CloseCode;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+/// Serves a WebSocket of the application; the socket's end is the handler's.
+pub type SocketHandler = Arc<dyn Fn(Socket) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Renders the program's metrics in the Prometheus text format.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What a program plugs into the gateway.
+pub struct Parts {
+    /// The rooms.
+    pub rooms: Arc<dyn Rooms>,
+    /// Pages and routes of the application, for every path the gateway does not know. Requests carry a
+    /// [`ClientInfo`](crate::ClientInfo) extension.
+    pub app: Router,
+    /// Answers `/metrics`; without it, the application's router is asked.
+    pub metrics: Option<RenderMetrics>,
+    /// WebSockets of the application, by exact path.
+    pub sockets: HashMap<String, SocketHandler>,
+}
+
+impl Parts {
+    /// Only rooms.
+    pub fn new(rooms: Arc<dyn Rooms>) -> Self {
+        Parts { rooms, app: Router::new(), metrics: None, sockets: HashMap::new() }
+    }
+}
+
+/// Why the gateway could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// A setting makes no sense.
+    #[error("setting {0}")]
+    Option(#[from] InvalidOption),
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// How far the life of the gateway has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Serving,
+    Draining,
+    Closing,
+    Ended,
+}
+
+impl Phase {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Phase::Serving => "serving",
+            Phase::Draining => "draining",
+            Phase::Closing => "closing",
+            Phase::Ended => "ended",
+        }
+    }
+}
+
+/// What every connection needs. Never changes after the service was built, apart from the counts.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) rooms: Arc<dyn Rooms>,
+    pub(crate) app: Router,
+    pub(crate) render_metrics: Option<RenderMetrics>,
+    pub(crate) sockets_of_app: HashMap<String, SocketHandler>,
+    pub(crate) metrics: Metrics,
+    pub(crate) registry: Registry,
+    pub(crate) tracker: TaskTracker,
+    phase: watch::Sender<Phase>,
+    sockets: AtomicU32,
+    /// Open sockets per address, of addresses that are counted.
+    per_ip: Mutex<HashMap<IpAddr, u32>>,
+}
+
+impl Shared {
+    pub(crate) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Resolves when every task has to go.
+    pub(crate) async fn ended(&self) {
+        // The sender lives in `self`, so it cannot be gone.
+        drop(self.phase.subscribe().wait_for(|phase| *phase == Phase::Ended).await);
+    }
+
+    pub(crate) fn takes_players(&self) -> bool {
+        self.phase() == Phase::Serving
+    }
+
+    pub(crate) fn sockets(&self) -> u32 {
+        self.sockets.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn readiness(&self) -> Readiness {
+        match self.phase() {
+            Phase::Serving => self.rooms.readiness(),
+            phase => Readiness::NotReady(phase.as_str().to_owned()),
+        }
+    }
+
+    /// Moves on; never back.
+    fn advance(&self, phase: Phase) {
+        self.phase.send_if_modified(|current| {
+            let moves = *current < phase;
+            *current = phase.max(*current);
+            moves
+        });
+    }
+}
+
+/// One open socket, counted; uncounted on drop.
+pub(crate) struct Slot {
+    shared: Arc<Shared>,
+    /// Whose count it is part of.
+    ip: Option<IpAddr>,
+}
+
+impl Slot {
+    fn take(shared: &Arc<Shared>, peer: IpAddr) -> Result<Slot, Refusal> {
+        let limits = &shared.options.limits;
+        let peer = peer.to_canonical();
+        // Only the accept loop adds, so nobody can pass between the look and the count.
+        if shared.sockets() >= limits.connections {
+            return Err(Refusal::Connections);
+        }
+        let counted = limits.connections_per_ip > 0
+            && (limits.connections_per_ip_loopback || !peer.is_loopback())
+            && !shared.options.trusts(peer);
+        let ip = counted.then_some(peer);
+        if let Some(ip) = ip {
+            let mut per_ip = shared.per_ip.lock();
+            let count = per_ip.entry(ip).or_insert(0);
+            if *count >= limits.connections_per_ip {
+                return Err(Refusal::ConnectionsPerIp);
+            }
+            *count += 1;
+        }
+        shared.sockets.fetch_add(1, Ordering::Relaxed);
+        shared.metrics.sockets.increment(1);
+        Ok(Slot { shared: Arc::clone(shared), ip })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.shared.sockets.fetch_sub(1, Ordering::Relaxed);
+        self.shared.metrics.sockets.decrement(1);
+        if let Some(ip) = self.ip {
+            let mut per_ip = self.shared.per_ip.lock();
+            if let Some(count) = per_ip.get_mut(&ip) {
+                *count -= 1;
+                if *count == 0 {
+                    per_ip.remove(&ip);
+                }
+            }
+        }
+    }
+}
+
+/// The gateway, listening but not serving yet.
+pub struct Service {
+    listener: TcpListener,
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl Service {
+    /// Checks the options and listens. Nothing is accepted before [`run`](Self::run); what knocks meanwhile waits in
+    /// the kernel. Must be called inside a tokio runtime.
+    pub fn bind(options: Options, parts: Parts) -> Result<Service, BindError> {
+        options.check()?;
+        let address = options.address();
+        let listen = || -> io::Result<TcpListener> {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            // A restart must not wait for the sockets of the life before.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(options.backlog)
+        };
+        let failed = |source| BindError::Listen { address, source };
+        let listener = listen().map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let shared = Arc::new(Shared {
+            options,
+            rooms: parts.rooms,
+            app: parts.app,
+            render_metrics: parts.metrics,
+            sockets_of_app: parts.sockets,
+            metrics: Metrics::new(),
+            registry: Registry::default(),
+            tracker: TaskTracker::new(),
+            phase: watch::Sender::new(Phase::Serving),
+            sockets: AtomicU32::new(0),
+            per_ip: Mutex::default(),
+        });
+        Ok(Service { listener, address, shared })
+    }
+
+    /// The address in use; tells the port when a free one was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Steers the service.
+    pub fn handle(&self) -> Handle {
+        Handle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Serves until [`Handle::stop`]. Dropping the future ends every connection without a word.
+    pub async fn run(self) {
+        let Service { listener, shared, .. } = self;
+        let ends = EndOnDrop(Arc::clone(&shared));
+        let mut phase = shared.phase.subscribe();
+        let closing = phase.wait_for(|phase| *phase >= Phase::Closing);
+        let mut closing = pin!(closing);
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut closing => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((tcp, peer)) => admit(&shared, tcp, peer),
+                    Err(error) if is_about_one_connection(&error) => {}
+                    Err(error) => {
+                        // Out of file descriptors, most likely: the kernel keeps the callers waiting.
+                        tracing::warn!(%error, "cannot accept connections, trying again");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        shared.tracker.close();
+        tokio::select! {
+            () = shared.tracker.wait() => {}
+            () = shared.ended() => {}
+        }
+        drop(ends);
+    }
+}
+
+/// Ends all tasks when the service goes, however it goes.
+struct EndOnDrop(Arc<Shared>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.advance(Phase::Ended);
+    }
+}
+
+/// Steers a running service. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// Stops taking players: not ready, matchmaking answered 503. Connections go on.
+    pub fn drain(&self) {
+        self.shared.advance(Phase::Draining);
+    }
+
+    /// Ends every room connection after what is queued for it, and takes no new one. Returns how many there were.
+    pub fn close_all(&self, code: CloseCode) -> usize {
+        self.shared.advance(Phase::Closing);
+        self.shared.registry.close_all(code, "the server is restarting")
+    }
+
+    /// [`close_all`](Self::close_all), then waits for all sockets to end; what is left after `deadline` is dropped.
+    /// Returns how many sockets that were.
+    pub async fn stop(&self, code: CloseCode, deadline: Duration) -> u32 {
+        let closed = self.close_all(code);
+        tracing::info!(connections = closed, "closing all connections");
+        self.shared.tracker.close();
+        let left = match tokio::time::timeout(deadline, self.shared.tracker.wait()).await {
+            Ok(()) => 0,
+            Err(_) => self.shared.sockets(),
+        };
+        self.shared.advance(Phase::Ended);
+        left
+    }
+
+    /// Room connections now, also those that ask for their seat.
+    pub fn connections(&self) -> usize {
+        self.shared.registry.len()
+    }
+
+    /// Open sockets of all kinds now.
+    pub fn sockets(&self) -> u32 {
+        self.shared.sockets()
+    }
+}
+
+/// Errors of `accept` that concern the one connection that was to be accepted (accept(2)).
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+fn admit(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
+    match Slot::take(shared, peer.ip()) {
+        Ok(slot) => {
+            prepare(&tcp, shared.options.limits.unsent_bytes);
+            let shared = Arc::clone(shared);
+            let tracker = shared.tracker.clone();
+            tracker.spawn(serve(shared, Arc::new(slot), tcp, peer));
+        }
+        Err(refusal) => {
+            shared.metrics.refuse(refusal);
+            if shared.tracker.len() < shared.sockets() as usize + REFUSALS_AT_ONCE {
+                shared.tracker.spawn(turn_away(tcp, refusal));
+            }
+        }
+    }
+}
+
+/// Sockets over the bound that get an answer at the same time; more are just closed.
+const REFUSALS_AT_ONCE: usize = 256;
+
+/// Settings of the socket. They are optimisations: a socket that refuses them is served anyway.
+fn prepare(tcp: &TcpStream, unsent_bytes: u32) {
+    if let Err(error) = tcp.set_nodelay(true) {
+        tracing::debug!(%error, "no TCP_NODELAY");
+    }
+    #[cfg(target_os = "linux")]
+    if unsent_bytes > 0
+        && let Err(error) = socket2::SockRef::from(tcp).set_tcp_notsent_lowat(unsent_bytes)
+    {
+        tracing::debug!(%error, "no TCP_NOTSENT_LOWAT");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = unsent_bytes;
+}
+
+/// Serves HTTP on one socket until it closes, or becomes a WebSocket.
+async fn serve(shared: Arc<Shared>, slot: Arc<Slot>, tcp: TcpStream, peer: SocketAddr) {
+    let limits = &shared.options.limits;
+    let service = service_fn(|request: Request<Incoming>| {
+        let (shared, slot) = (Arc::clone(&shared), Arc::clone(&slot));
+        async move { Ok::<_, Infallible>(http::answer(&shared, &slot, peer, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_read)
+        .max_headers(limits.headers as usize)
+        .max_header_size(limits.header_bytes as usize)
+        .serve_connection(TokioIo::new(tcp), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let mut phase = shared.phase.subscribe();
+    let mut closing = false;
+    let served = loop {
+        tokio::select! {
+            biased;
+            served = connection.as_mut() => break served,
+            moved = phase.wait_for(|phase| if closing { *phase == Phase::Ended } else { *phase >= Phase::Closing }) => {
+                let over = closing || moved.is_err() || moved.is_ok_and(|phase| *phase == Phase::Ended);
+                if over {
+                    return;
+                }
+                closing = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    };
+    if let Err(error) = served {
+        let refusal = if error.is_timeout() {
+            Refusal::HeaderTimeout
+        } else if error.is_parse_too_large() {
+            Refusal::HeaderSize
+        } else if error.is_parse() {
+            Refusal::BadRequest
+        } else {
+            // The client went away in the middle; nothing was refused.
+            return;
+        };
+        shared.metrics.refuse(refusal);
+    }
+}
+
+/// Answers a socket over the bound, without reading its request.
+async fn turn_away(mut tcp: TcpStream, refusal: Refusal) {
+    let id = RequestId::of(None);
+    let (status, code, message) = match refusal {
+        Refusal::ConnectionsPerIp => {
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            (status, "too_many_connections_from_address", "too many connections from this address")
+        }
+        _ => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_connections",
+            "the server has no room for another connection",
+        ),
+    };
+    let body = Envelope::new(status, code, message).body(&id);
+    let answer = format!(
+        "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\
+         access-control-allow-origin: *\r\nretry-after: 5\r\nx-request-id: {id}\r\n\r\n{body}",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or_default(),
+        body.len(),
+    );
+    let answering = async {
+        if tcp.write_all(answer.as_bytes()).await.is_ok() && tcp.shutdown().await.is_ok() {
+            // Unread bytes at the close would reset the connection and lose the answer.
+            let mut scratch = [0; 512];
+            while matches!(tcp.read(&mut scratch).await, Ok(read) if read > 0) {}
+        }
+    };
+    // A caller who neither reads nor closes gets nothing more.
+    drop(tokio::time::timeout(Duration::from_secs(1), answering).await);
+}
