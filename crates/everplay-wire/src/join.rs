@@ -151,7 +151,7 @@ pub(crate) fn write(
     }
     match form {
         JoinForm::Bare if sections.is_empty() => {}
-        JoinForm::Bare => out.push(0),
+        JoinForm::Bare => write_v18(out, &[], sections),
         JoinForm::V16V17 => out.extend_from_slice(handshake),
         JoinForm::Polyglot => {
             if let Some(len) = polyglot_len {
@@ -160,19 +160,14 @@ pub(crate) fn write(
                 out.extend_from_slice(handshake);
             }
         }
-        JoinForm::V18 | JoinForm::Probe => return Ok(write_v18(out, handshake, sections)),
+        JoinForm::V18 | JoinForm::Probe => write_v18(out, handshake, sections),
     }
-    write_sections(out, sections);
     Ok(())
 }
 
 pub(crate) fn write_v18(out: &mut Vec<u8>, handshake: &[u8], sections: &[Section<'_>]) {
     write_uint(out, len32(handshake));
     out.extend_from_slice(handshake);
-    write_sections(out, sections);
-}
-
-fn write_sections(out: &mut Vec<u8>, sections: &[Section<'_>]) {
     for section in sections {
         out.push(section.tag);
         write_uint(out, len32(section.payload));

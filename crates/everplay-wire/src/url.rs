@@ -13,7 +13,7 @@ pub const MAX_ID_LEN: usize = 64;
 /// Where an upgrade request wants to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target<'a> {
-    /// No room and no session: the client only measures how far away the server is.
+    /// No session: the client only measures how far away the server is.
     Probe,
     /// A seat in a room.
     Seat(SeatUrl<'a>),
@@ -44,9 +44,6 @@ pub enum UrlError {
     /// A session but no two segments that could be ids.
     #[error("the path does not end in process and room id")]
     NoRoom,
-    /// A room but no session.
-    #[error("the query has no session id")]
-    NoSession,
     /// An id that is empty, longer than [`MAX_ID_LEN`], or has other characters than letters, digits, `_` and `-`.
     #[error("the {0} is not an id")]
     NotAnId(&'static str),
@@ -60,8 +57,8 @@ pub fn parse(target: &str) -> Result<Target<'_>, UrlError> {
     let mut segments = path.trim_end_matches('/').rsplit('/').filter(|segment| !segment.is_empty());
     let (room_id, process_id) = (segments.next(), segments.next());
     let Some(session_id) = session_id else {
-        // An endpoint path may have any number of segments, so only two ids without a session are a mistake, and
-        // even those may be an endpoint: measuring is harmless.
+        // Two segments without a session may be a room or an endpoint's path; nobody gets in without a session, and
+        // measuring is harmless.
         return Ok(Target::Probe);
     };
     let (Some(room_id), Some(process_id)) = (room_id, process_id) else {
