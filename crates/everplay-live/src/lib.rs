@@ -8,8 +8,8 @@
 //!
 //! | port | adapters here | suite |
 //! |---|---|---|
-//! | [`LiveStore`]: journals, snapshots, directory | [`MemoryLiveStore`], `SqliteLiveStore` | `suite::live` |
-//! | [`Arbiter`]: who owns a room | [`MemoryArbiter`], `SqliteArbiter` | `suite::arbiter` |
+//! | [`LiveStore`]: journals, snapshots, directory | [`MemoryLiveStore`], [`SqliteLiveStore`] | `suite::live` |
+//! | [`Arbiter`]: who owns a room | [`MemoryArbiter`], [`SqliteArbiter`] | `suite::arbiter` |
 //!
 //! What must always hold, in every adapter:
 //! - one value per (room, seq), for ever: the sequence and chain comparison makes forks impossible even if tokens collide;
@@ -25,6 +25,7 @@ mod memory;
 mod port;
 pub mod record;
 mod rules;
+mod sqlite;
 #[doc(hidden)]
 pub mod suite;
 
@@ -38,3 +39,9 @@ pub use port::{
     Position, Registration, RoomState, Snapshot,
 };
 pub use record::Chain;
+#[doc(hidden)]
+pub use sqlite::decode_group;
+pub use sqlite::{
+    FILE_NAME, LOCK_NAME, OpenError, SCHEMA_VERSION, SqliteArbiter, SqliteLiveStore, SqliteOptions,
+    SqliteStats,
+};
