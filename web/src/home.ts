@@ -1,0 +1,147 @@
+/** The arcade: a name, and the ways into a game. */
+import { h, markPicture, s, toast } from "./dom";
+import { sentence } from "./errors";
+import { pasted } from "./route";
+import { type Options, Table } from "./table";
+
+const NAME = "everplay.name";
+const LEVEL = "everplay.level";
+const NAME_LENGTH = 20;
+
+/** What was entered last time, on this device only. */
+export const savedName = (): string => localStorage.getItem(NAME) ?? "";
+
+export interface Paths {
+  enter(table: Table): void;
+  goto(id: string, watch: boolean): void;
+}
+
+export function home(paths: Paths): HTMLElement {
+  const name = nameField();
+  const open = opener(paths, name);
+
+  const levels = h("fieldset", { class: "levels" }, h("legend", { class: "sr" }, "Strength of the computer"));
+  const chosen = localStorage.getItem(LEVEL) ?? "medium";
+  for (const [value, label] of [["easy", "Easy"], ["medium", "Medium"], ["perfect", "Perfect"]] as const) {
+    const input = h("input", { type: "radio", name: "level", value, id: `level-${value}`, checked: value === chosen });
+    levels.append(input, h("label", { for: `level-${value}` }, label));
+  }
+  const level = () => levels.querySelector<HTMLInputElement>("input:checked")?.value ?? "medium";
+
+  const link = h("input", { type: "text", id: "link-field", autocomplete: "off", spellcheck: "false", placeholder: "Link or room id" });
+  const follow = (watch: boolean) => {
+    const id = pasted(link.value);
+    if (id) return paths.goto(id, watch);
+    toast("That is not a link to a game.");
+    link.focus();
+  };
+
+  return h(
+    "div",
+    { class: "home" },
+    h(
+      "section",
+      { class: "hero" },
+      h("h1", {}, "Games that go on."),
+      h("p", { class: "lead" }, "Tic-tac-toe on a server that may fall over at any time. Yours continues where it was."),
+      ornament(),
+    ),
+    h(
+      "section",
+      { class: "panel", "aria-label": "Start a game" },
+      h("div", { class: "field" }, h("label", { for: "name" }, "Your name"), name),
+      h("button", { type: "button", class: "button primary big", onclick: open((o) => Table.quick(o)) }, "Quick match"),
+      h(
+        "div",
+        { class: "group" },
+        h("h2", {}, "Against the computer"),
+        levels,
+        h(
+          "button",
+          {
+            type: "button",
+            class: "button",
+            onclick: open((o) => {
+              localStorage.setItem(LEVEL, level());
+              return Table.create({ ...o, mode: "computer", level: level() });
+            }),
+          },
+          "Play the computer",
+        ),
+      ),
+      h(
+        "div",
+        { class: "group" },
+        h("h2", {}, "With a friend"),
+        h("button", { type: "button", class: "button", onclick: open((o) => Table.create({ ...o, mode: "private" })) }, "Create a private room"),
+        h(
+          "form",
+          { class: "join", onsubmit: (event: SubmitEvent) => { event.preventDefault(); follow(false); } },
+          h("label", { for: "link-field", class: "sr" }, "Link or room id"),
+          link,
+          h("button", { type: "submit", class: "button quiet" }, "Join"),
+          h("button", { type: "button", class: "button quiet", onclick: () => follow(true) }, "Watch"),
+        ),
+      ),
+    ),
+  );
+}
+
+/** Asks somebody who opened a link how they want to come in. */
+export function invitation(id: string, paths: Paths): HTMLElement {
+  const name = nameField();
+  const open = opener(paths, name);
+  return h(
+    "div",
+    { class: "invite" },
+    h(
+      "section",
+      { class: "panel" },
+      h("h1", {}, "You are invited to a game"),
+      h("p", { class: "lead" }, "Tic-tac-toe. If both seats are taken, you watch."),
+      h("div", { class: "field" }, h("label", { for: "name" }, "Your name"), name),
+      h("button", { type: "button", class: "button primary big", onclick: open((o) => Table.join(id, { ...o, mode: "private" })) }, "Play"),
+      h("button", { type: "button", class: "button", onclick: open((o) => Table.join(id, { ...o, mode: "watch" })) }, "Watch"),
+    ),
+  );
+}
+
+function nameField(): HTMLInputElement {
+  return h("input", {
+    type: "text", id: "name", maxlength: NAME_LENGTH, autocomplete: "nickname", spellcheck: "false",
+    placeholder: "Player", value: savedName(),
+  });
+}
+
+/** Makes a click handler that enters a room once, however often it is clicked. */
+function opener(paths: Paths, name: HTMLInputElement) {
+  let busy = false;
+  return (enter: (options: Options) => Promise<Table>) => async (event: Event) => {
+    if (busy) return;
+    busy = true;
+    const button = event.currentTarget as HTMLElement;
+    button.setAttribute("aria-busy", "true");
+    localStorage.setItem(NAME, name.value.trim());
+    try {
+      paths.enter(await enter({ name: name.value.trim() || "Player" }));
+    } catch (error) {
+      const { code, message } = error as { code?: number; message?: string };
+      toast(typeof code === "number" ? sentence(code, message) : sentence(undefined));
+    } finally {
+      busy = false;
+      button.removeAttribute("aria-busy");
+    }
+  };
+}
+
+/** A game in progress, drawn for its looks only. */
+function ornament(): HTMLElement {
+  const cells = [1, 0, 2, 0, 1, 0, 2, 0, 1].map((mark) => h("span", {}, mark ? markPicture(mark) : null));
+  return h(
+    "div",
+    { class: "ornament", "aria-hidden": "true" },
+    s("svg", { class: "rules", viewBox: "0 0 300 300" }, s("path", { d: "M100 14V286M200 14V286M14 100H286M14 200H286" })),
+    ...cells,
+    s("svg", { class: "stroke", viewBox: "0 0 300 300" }, s("path", { d: "M24 24L276 276", pathLength: 1 })),
+  );
+}

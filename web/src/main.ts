@@ -1,0 +1,112 @@
+/** Shows what the address asks for, and keeps the one table we sit at. */
+import { h, toast } from "./dom";
+import { sentence } from "./errors";
+import { GameView } from "./game";
+import { type Paths, home, invitation, savedName } from "./home";
+import { parse, roomHash } from "./route";
+import { Table, hasSeat } from "./table";
+
+const main = document.getElementById("main")!;
+let view: { id: string; watch: boolean; game: GameView } | null = null;
+
+const paths: Paths = { enter, goto: (id, watch) => goto(roomHash(id, watch)) };
+
+function show(title: string, content: HTMLElement): void {
+  document.title = title;
+  main.replaceChildren(content);
+}
+
+function goto(hash: string): void {
+  if (location.hash === hash) void route();
+  else location.hash = hash;
+}
+
+/** Sits down; the address follows without asking again. */
+function enter(table: Table): void {
+  const at = parse(location.hash);
+  const watch = at.at === "room" && at.watch;
+  view?.game.close();
+  const game = new GameView(table, {
+    home: () => {
+      view?.game.close();
+      view = null;
+      goto("#/");
+    },
+    again: (old) => {
+      void old.leave();
+      view?.game.close();
+      view = null;
+      Table.quick({ name: savedName() || "Player" }).then(enter, failed);
+    },
+    resume: (id) => {
+      view?.game.close();
+      view = null;
+      void resume(id);
+    },
+  });
+  view = { id: table.id, watch, game };
+  if (at.at !== "room" || at.id !== table.id) history.pushState(null, "", roomHash(table.id));
+  show("Tic-tac-toe · Everplay", game.element);
+  main.focus({ preventScroll: true });
+}
+
+function failed(error: unknown): void {
+  const { code, message } = error as { code?: number; message?: string };
+  toast(typeof code === "number" ? sentence(code, message) : sentence(undefined));
+  goto("#/");
+}
+
+/** Back into our seat after a reload; a seat that is gone leads to the door. */
+async function resume(id: string): Promise<void> {
+  show("Tic-tac-toe · Everplay", h("p", { class: "loading" }, "Entering the room…"));
+  try {
+    const table = await Table.resume(id);
+    if (table) return enter(table);
+  } catch (error) {
+    if (hasSeat(id)) {
+      // The server did not answer: the seat may still be there.
+      show("Tic-tac-toe · Everplay", h("div", { class: "invite" }, h("section", { class: "panel" },
+        h("h1", {}, "The server does not answer"),
+        h("p", { class: "lead" }, "Your seat may still be there."),
+        h("button", { type: "button", class: "button primary big", onclick: () => void resume(id) }, "Try again"),
+        h("a", { class: "button", href: "#/" }, "To the arcade"))));
+      return;
+    }
+  }
+  show("Invitation · Everplay", invitation(id, paths));
+}
+
+async function route(): Promise<void> {
+  const at = parse(location.hash);
+  if (view && (at.at !== "room" || at.id !== view.id)) {
+    // Walking away from a game in progress is asked about, whichever way one walks.
+    const here = roomHash(view.id, view.watch);
+    const wanted = location.hash;
+    if (view.game.committed) {
+      history.replaceState(null, "", here);
+      if (!(await view.game.leave())) return;
+      if (wanted !== "" && wanted !== "#/") goto(wanted);
+      return;
+    }
+    const old = view.game;
+    view = null;
+    await old.leave();
+    if (location.hash !== wanted) history.replaceState(null, "", wanted);
+  } else if (view && at.at === "room") {
+    return;
+  }
+  if (at.at === "home") return show("Everplay", home(paths));
+  if (hasSeat(at.id)) return resume(at.id);
+  if (at.watch) {
+    show("Tic-tac-toe · Everplay", h("p", { class: "loading" }, "Entering the room…"));
+    return Table.join(at.id, { name: savedName() || "Watcher", mode: "watch" }).then(enter, failed);
+  }
+  show("Invitation · Everplay", invitation(at.id, paths));
+}
+
+window.addEventListener("hashchange", () => void route());
+document.querySelector(".skip")?.addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+void route();

@@ -1,0 +1,22 @@
+/** Where in the arcade we are: the part of the address after `#`. */
+export type Route = { at: "home" } | { at: "room"; id: string; watch: boolean };
+
+/** Ids as the server makes them. */
+const ID = /^[A-Za-z0-9_-]{4,64}$/;
+
+export function parse(hash: string): Route {
+  const [, page, id, rest] = hash.replace(/^#/, "").split("/");
+  if (page === "room" && id && ID.test(id)) return { at: "room", id, watch: rest === "watch" };
+  return { at: "home" };
+}
+
+export const roomHash = (id: string, watch = false): string => `#/room/${id}${watch ? "/watch" : ""}`;
+
+/** The room that a person pasted: an id or a whole link; null when it is neither. */
+export function pasted(text: string): string | null {
+  const trimmed = text.trim();
+  if (ID.test(trimmed)) return trimmed;
+  const hash = trimmed.indexOf("#");
+  const route = hash >= 0 ? parse(trimmed.slice(hash)) : null;
+  return route?.at === "room" ? route.id : null;
+}
