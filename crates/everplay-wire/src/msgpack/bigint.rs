@@ -2,7 +2,7 @@ use std::fmt;
 
 /// An integer that JavaScript keeps apart from numbers; on the wire one of 64 bits, signed or unsigned.
 ///
-/// Kept as sign and magnitude so that a `Value` stays at three words.
+/// Kept as sign and magnitude so that a `Value` stays at four words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BigInt {
     negative: bool,

@@ -18,7 +18,7 @@ pub struct Limits {
 
 impl Default for Limits {
     /// 64 levels, far beyond any message and far below the stack of a thread; 1 MiB, which holds every payload of a
-    /// 4 KiB frame (at most 48 bytes for each two bytes of input) ten times over, records apart.
+    /// 4 KiB frame (at most 64 bytes for each two of input) eight times over, records apart.
     fn default() -> Self {
         Self { depth: 64, allocation: 1 << 20 }
     }
