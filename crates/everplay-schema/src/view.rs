@@ -1,0 +1,271 @@
+//! Who sees what: view ids, sets of views, tags, and the visibility kept beside an item.
+//!
+//! A *view* is what one session may see. A structure is reached by everyone, by a set of views, or by nobody
+//! (server-only). Visibility is given explicitly to instances (`show`), and a tagged field is sent to the views
+//! that were given the instance with a matching tag.
+//!
+//! Every set exists twice: `now` (what the room asked for) and `seen` (what went out with the last patch). A patch
+//! sends changes to the views in both, contents to those only in `now`, and removals to those only in `seen`.
+
+/// A view of one [`crate::Replica`]. Small numbers, reused after [`crate::Replica::remove_view`], journaled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ViewId(pub u32);
+
+/// Bits of custom view tags. A field tagged with some bits is shown to views that were given one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tag(pub u32);
+
+/// The tag of a filtered field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldTag {
+    /// `#[state(view)]`: shown with the instance.
+    Default,
+    /// `#[state(view = N)]`: shown to views that were given one of these bits on the instance.
+    Bits(u32),
+}
+
+/// A set of views. The first 64 need no memory of their own.
+#[derive(Clone, Debug, Default)]
+pub struct ViewSet {
+    low: u64,
+    high: Vec<u64>,
+}
+
+impl PartialEq for ViewSet {
+    fn eq(&self, other: &Self) -> bool {
+        let longest = self.high.len().max(other.high.len());
+        self.low == other.low && (0..longest).all(|word| self.word(word) == other.word(word))
+    }
+}
+
+impl ViewSet {
+    /// No view.
+    pub(crate) const EMPTY: ViewSet = ViewSet { low: 0, high: Vec::new() };
+
+    fn word(&self, word: usize) -> u64 {
+        self.high.get(word).copied().unwrap_or(0)
+    }
+
+    /// Whether the view is in the set.
+    pub fn contains(&self, view: ViewId) -> bool {
+        if view.0 < 64 {
+            self.low >> view.0 & 1 == 1
+        } else {
+            self.word(view.0 as usize / 64 - 1) >> (view.0 % 64) & 1 == 1
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.low == 0 && self.high.iter().all(|word| *word == 0)
+    }
+
+    pub(crate) fn insert(&mut self, view: ViewId) -> bool {
+        let new = !self.contains(view);
+        if view.0 < 64 {
+            self.low |= 1 << view.0;
+        } else {
+            let word = view.0 as usize / 64 - 1;
+            if self.high.len() <= word {
+                self.high.resize(word + 1, 0);
+            }
+            self.high[word] |= 1 << (view.0 % 64);
+        }
+        new
+    }
+
+    pub(crate) fn remove(&mut self, view: ViewId) -> bool {
+        let had = self.contains(view);
+        if view.0 < 64 {
+            self.low &= !(1 << view.0);
+        } else if let Some(word) = self.high.get_mut(view.0 as usize / 64 - 1) {
+            *word &= !(1 << (view.0 % 64));
+        }
+        had
+    }
+
+    fn combine(&self, other: &ViewSet, with: impl Fn(u64, u64) -> u64) -> ViewSet {
+        let longest = self.high.len().max(other.high.len());
+        ViewSet {
+            low: with(self.low, other.low),
+            high: (0..longest).map(|word| with(self.word(word), other.word(word))).collect(),
+        }
+    }
+
+    pub(crate) fn union(&self, other: &ViewSet) -> ViewSet {
+        self.combine(other, |a, b| a | b)
+    }
+
+    pub(crate) fn intersection(&self, other: &ViewSet) -> ViewSet {
+        self.combine(other, |a, b| a & b)
+    }
+
+    pub(crate) fn difference(&self, other: &ViewSet) -> ViewSet {
+        self.combine(other, |a, b| a & !b)
+    }
+
+    /// The views in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = ViewId> + '_ {
+        let words = std::iter::once(self.low).chain(self.high.iter().copied());
+        words.enumerate().flat_map(|(word, bits)| {
+            (0..64u32).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| ViewId(word as u32 * 64 + bit))
+        })
+    }
+}
+
+/// Who has a structure.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Reach {
+    /// Every client.
+    All,
+    /// These views.
+    Views(ViewSet),
+}
+
+impl Reach {
+    pub(crate) fn and(&self, set: &ViewSet) -> ViewSet {
+        match self {
+            Reach::All => set.clone(),
+            Reach::Views(views) => views.intersection(set),
+        }
+    }
+}
+
+/// What views were given on one instance.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Members {
+    /// Shown: untagged and default-tagged fields.
+    pub(crate) base: ViewSet,
+    /// Shown with custom tag bits; each entry is one bit. Few in practice.
+    pub(crate) tags: Vec<(u32, ViewSet)>,
+}
+
+impl Members {
+    pub(crate) const EMPTY: Members = Members { base: ViewSet::EMPTY, tags: Vec::new() };
+
+    /// The views a field with this tag is shown to.
+    pub(crate) fn audience(&self, tag: FieldTag) -> ViewSet {
+        match tag {
+            FieldTag::Default => self.base.clone(),
+            FieldTag::Bits(bits) => {
+                let mut set = ViewSet::default();
+                for (bit, views) in &self.tags {
+                    if bits & bit != 0 {
+                        set = set.union(views);
+                    }
+                }
+                set
+            }
+        }
+    }
+
+    pub(crate) fn union(&self, other: &Members) -> Members {
+        let mut both = Members { base: self.base.union(&other.base), tags: self.tags.clone() };
+        for (bit, views) in &other.tags {
+            match both.tags.iter_mut().find(|(known, _)| known == bit) {
+                Some((_, set)) => *set = set.union(views),
+                None => both.tags.push((*bit, views.clone())),
+            }
+        }
+        both
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.base.is_empty() && self.tags.iter().all(|(_, views)| views.is_empty())
+    }
+
+    pub(crate) fn show(&mut self, view: ViewId, tag: Option<Tag>) {
+        self.base.insert(view);
+        let bits = tag.map_or(0, |tag| tag.0);
+        for bit in (0..32).map(|shift| 1u32 << shift).filter(|bit| bits & bit != 0) {
+            match self.tags.iter_mut().find(|(known, _)| *known == bit) {
+                Some((_, set)) => {
+                    set.insert(view);
+                }
+                None => {
+                    let mut set = ViewSet::default();
+                    set.insert(view);
+                    self.tags.push((bit, set));
+                }
+            }
+        }
+    }
+
+    /// Takes back tag bits, or everything without a tag.
+    pub(crate) fn hide(&mut self, view: ViewId, tag: Option<Tag>) {
+        let bits = tag.map_or(u32::MAX, |tag| tag.0);
+        if tag.is_none() {
+            self.base.remove(view);
+        }
+        for (bit, set) in &mut self.tags {
+            if bits & *bit != 0 {
+                set.remove(view);
+            }
+        }
+        self.tags.retain(|(_, set)| !set.is_empty());
+    }
+}
+
+/// Visibility of one instance: what the room asked for, and what the last patch told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Visibility {
+    pub(crate) now: Members,
+    pub(crate) seen: Members,
+}
+
+impl Visibility {
+    pub(crate) fn forget(&mut self, view: ViewId) {
+        self.now.hide(view, None);
+        self.seen.hide(view, None);
+    }
+}
+
+/// A set with the value of the last patch beside it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Granted {
+    pub(crate) now: ViewSet,
+    pub(crate) seen: ViewSet,
+}
+
+impl Granted {
+    pub(crate) fn forget(&mut self, view: ViewId) {
+        self.now.remove(view);
+        self.seen.remove(view);
+    }
+}
+
+/// The audience of the structure being encoded, before and after this patch.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    pub(crate) old: Reach,
+    pub(crate) new: Reach,
+    /// What views were given on the structure itself, before and after.
+    pub(crate) members_old: Members,
+    pub(crate) members_new: Members,
+    /// Server-only: nothing of it is sent.
+    pub(crate) private: bool,
+}
+
+impl Scope {
+    /// Everyone sees the structure, no view was given anything on it.
+    pub(crate) const SHARED: Scope = Scope {
+        old: Reach::All,
+        new: Reach::All,
+        members_old: Members::EMPTY,
+        members_new: Members::EMPTY,
+        private: false,
+    };
+
+    /// Nobody sees the structure; it is only journaled.
+    pub(crate) const PRIVATE: Scope = Scope {
+        old: Reach::All,
+        new: Reach::All,
+        members_old: Members::EMPTY,
+        members_new: Members::EMPTY,
+        private: true,
+    };
+
+    /// Whether everything is the same before and after, so that only what was touched needs a look.
+    pub(crate) fn is_steady(&self) -> bool {
+        self.old == self.new && self.members_old == self.members_new
+    }
+}
