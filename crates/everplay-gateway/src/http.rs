@@ -24,7 +24,7 @@ use crate::server::{Shared, Slot};
 use crate::socket;
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use body::BoundedBody;
+use body::{Bound, BoundedBody, Verdict};
 use error::{Envelope, RequestId};
 use everplay_wire::matchmake::Route as MatchRoute;
 use hyper::body::Incoming;
@@ -77,7 +77,8 @@ async fn dispatch(
         return (Route::App, too_large(id));
     }
     let (parts, body) = request.into_parts();
-    let body = Body::new(BoundedBody::new(body, limits.body_bytes, limits.body_read));
+    let verdict = Verdict::default();
+    let body = Body::new(BoundedBody::new(body, limits.body_bytes, limits.body_read, Arc::clone(&verdict)));
     let request = Request::from_parts(parts, body);
 
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
@@ -89,7 +90,8 @@ async fn dispatch(
         }
         let (method, name, dialect) = (route.method.to_owned(), route.name.to_owned(), route.dialect);
         let client = client_info(shared, peer, id, request.headers());
-        let response = matchmake::answer(shared, &method, name, dialect, client, request.into_body()).await;
+        let response =
+            matchmake::answer(shared, &method, name, dialect, client, request.into_body(), &verdict).await;
         return (Route::Matchmake, response);
     }
     if let Some((route, response)) = health::answer(shared, id, request.method(), request.uri().path()) {
@@ -98,10 +100,23 @@ async fn dispatch(
     let mut request = request;
     let client = client_info(shared, peer, id, request.headers());
     request.extensions_mut().insert(client);
-    match shared.app.clone().oneshot(request).await {
-        Ok(response) => (Route::App, response),
+    let response = match shared.app.clone().oneshot(request).await {
+        Ok(response) => response,
         Err(never) => match never {},
-    }
+    };
+    let response = match verdict.get() {
+        None => response,
+        Some(Bound::Size) => {
+            shared.metrics.refuse(Refusal::BodySize);
+            too_large(id)
+        }
+        Some(Bound::Time) => {
+            shared.metrics.refuse(Refusal::BodyTimeout);
+            let message = "the request's body did not arrive in time";
+            Envelope::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message).response(id)
+        }
+    };
+    (Route::App, response)
 }
 
 /// What the edge knows of whoever sent `headers`.

@@ -122,10 +122,10 @@ impl Shared {
         *self.phase.borrow()
     }
 
-    /// Resolves when every task has to go.
-    pub(crate) async fn ended(&self) {
-        // The sender lives in `self`, so it cannot be gone.
-        drop(self.phase.subscribe().wait_for(|phase| *phase == Phase::Ended).await);
+    /// Waits until the gateway has come to `phase`.
+    pub(crate) async fn reached(&self, phase: Phase) {
+        // It fails without a sender, which lives in `self`.
+        drop(self.phase.subscribe().wait_for(|current| *current >= phase).await);
     }
 
     pub(crate) fn takes_players(&self) -> bool {
@@ -255,13 +255,11 @@ impl Service {
     pub async fn run(self) {
         let Service { listener, shared, .. } = self;
         let ends = EndOnDrop(Arc::clone(&shared));
-        let mut phase = shared.phase.subscribe();
-        let closing = phase.wait_for(|phase| *phase >= Phase::Closing);
-        let mut closing = pin!(closing);
+        let mut closing = pin!(shared.reached(Phase::Closing));
         loop {
             tokio::select! {
                 biased;
-                _ = &mut closing => break,
+                () = &mut closing => break,
                 accepted = listener.accept() => match accepted {
                     Ok((tcp, peer)) => admit(&shared, tcp, peer),
                     Err(error) if is_about_one_connection(&error) => {}
@@ -277,7 +275,7 @@ impl Service {
         shared.tracker.close();
         tokio::select! {
             () = shared.tracker.wait() => {}
-            () = shared.ended() => {}
+            () = shared.reached(Phase::Ended) => {}
         }
         drop(ends);
     }
@@ -391,19 +389,15 @@ async fn serve(shared: Arc<Shared>, slot: Arc<Slot>, tcp: TcpStream, peer: Socke
         .serve_connection(TokioIo::new(tcp), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let mut phase = shared.phase.subscribe();
-    let mut closing = false;
-    let served = loop {
-        tokio::select! {
-            biased;
-            served = connection.as_mut() => break served,
-            moved = phase.wait_for(|phase| if closing { *phase == Phase::Ended } else { *phase >= Phase::Closing }) => {
-                let over = closing || moved.is_err() || moved.is_ok_and(|phase| *phase == Phase::Ended);
-                if over {
-                    return;
-                }
-                closing = true;
-                connection.as_mut().graceful_shutdown();
+    let served = tokio::select! {
+        biased;
+        served = connection.as_mut() => served,
+        () = shared.reached(Phase::Closing) => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                biased;
+                served = connection => served,
+                () = shared.reached(Phase::Ended) => return,
             }
         }
     };

@@ -1,6 +1,6 @@
 //! The Colyseus matchmaking routes, with their own error form.
 
-use super::body::BodyError;
+use super::body::{Bound, Verdict};
 use super::error::{json_response, text_response};
 use crate::metrics::Refusal;
 use crate::rooms::{ClientInfo, MatchError, MatchRequest};
@@ -10,7 +10,6 @@ use axum::http::{Response, StatusCode};
 use everplay_types::ErrorCode;
 use everplay_wire::Dialect;
 use everplay_wire::matchmake::{ErrorBody, MALFORMED_BODY, Method, http_status, parse_options};
-use std::error::Error;
 use std::sync::Arc;
 
 /// Answers `POST .../matchmake/{method}/{target}`.
@@ -21,15 +20,16 @@ pub(super) async fn answer(
     dialect: Option<Dialect>,
     client: ClientInfo,
     body: Body,
+    verdict: &Verdict,
 ) -> Response<Body> {
     if !shared.takes_players() {
         shared.metrics.refuse(Refusal::Draining);
         // As the official server during its graceful shutdown: no body.
         return text_response(StatusCode::SERVICE_UNAVAILABLE, Body::empty());
     }
-    let body = match axum::body::to_bytes(body, usize::MAX).await {
-        Ok(body) => body,
-        Err(error) => return unreadable(shared, &error),
+    // Bounded by the body itself.
+    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
+        return unreadable(shared, verdict.get().copied());
     };
     let Some(method) = Method::from_segment(method) else {
         shared.metrics.refuse(Refusal::Matchmake);
@@ -67,24 +67,11 @@ fn refusal(code: i32, message: String) -> Response<Body> {
 }
 
 /// The body did not come whole. In the Colyseus form, because it is a Colyseus route.
-fn unreadable(shared: &Shared, error: &axum::Error) -> Response<Body> {
-    let mut source: Option<&(dyn Error + 'static)> = Some(error);
-    let cause = std::iter::from_fn(|| {
-        let current = source?;
-        source = current.source();
-        Some(current)
-    })
-    .find_map(|error| error.downcast_ref::<BodyError>());
-    let (status, refused, message) = match cause {
-        Some(BodyError::TooLarge) => {
-            (StatusCode::PAYLOAD_TOO_LARGE, Refusal::BodySize, "request body too large")
-        }
-        Some(BodyError::TooSlow) => {
-            (StatusCode::REQUEST_TIMEOUT, Refusal::BodyTimeout, "request body too slow")
-        }
-        Some(BodyError::Broken(_)) | None => {
-            (StatusCode::BAD_REQUEST, Refusal::BadRequest, "request body incomplete")
-        }
+fn unreadable(shared: &Shared, bound: Option<Bound>) -> Response<Body> {
+    let (status, refused, message) = match bound {
+        Some(Bound::Size) => (StatusCode::PAYLOAD_TOO_LARGE, Refusal::BodySize, "request body too large"),
+        Some(Bound::Time) => (StatusCode::REQUEST_TIMEOUT, Refusal::BodyTimeout, "request body too slow"),
+        None => (StatusCode::BAD_REQUEST, Refusal::BadRequest, "request body incomplete"),
     };
     shared.metrics.refuse(refused);
     refusal(i32::from(status.as_u16()), message.to_owned())

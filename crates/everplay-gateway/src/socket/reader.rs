@@ -45,8 +45,8 @@ pub(super) struct Connection {
     inputs: InputOptions,
     messages: Rate,
     controls: Rate,
-    /// A frame its room had no space for, and since when.
-    held: Option<(Bytes, Instant)>,
+    /// A frame its room had no space for.
+    held: Option<Held>,
     /// When the ack must be there; `None` once it is.
     ack_by: Option<Instant>,
     /// When the outbox must be empty, while it is urgent.
@@ -54,6 +54,13 @@ pub(super) struct Connection {
     ping_at: Instant,
     pings_unanswered: u32,
     timer: Pin<Box<Sleep>>,
+}
+
+/// A frame that waits for space in its room's mailbox.
+struct Held {
+    bytes: Bytes,
+    since: Instant,
+    retry_at: Instant,
 }
 
 /// The room's end; told exactly once that the socket is gone, also when the whole task is dropped.
@@ -278,7 +285,8 @@ impl Connection {
             Ok(()) => self.held = None,
             // A room that ends says so through the outbox; until then its inbox is as good as full.
             Err(PushError::Full | PushError::Closed) => {
-                self.held = Some((bytes, since.unwrap_or_else(Instant::now)));
+                let now = Instant::now();
+                self.held = Some(Held { bytes, since: since.unwrap_or(now), retry_at: now + INBOX_RETRY });
             }
         }
         Ok(())
@@ -286,14 +294,10 @@ impl Connection {
 
     /// Ready when a time came: with the end, or with nothing but a reason to look again.
     fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
-        let limits = &self.shared.options.limits;
-        let retry_at = self
-            .held
-            .as_ref()
-            .map(|(_, since)| (*since + limits.inbox_wait).min(Instant::now() + INBOX_RETRY));
+        let retry_at = self.held.as_ref().map(|held| held.retry_at);
         let next =
             [self.ack_by, self.drain_by, retry_at].into_iter().flatten().fold(self.ping_at, Instant::min);
-        // A retry moves with the clock: only an earlier or a far later time is worth a reset.
+        // A timer that fires too early costs one look at the clock; moving it at each event would cost more.
         if next < self.timer.deadline() || self.timer.is_elapsed() {
             self.timer.as_mut().reset(next);
         }
@@ -317,7 +321,7 @@ impl Connection {
                 None => Ended::refused(CloseCode::TOO_SLOW, reason, Refusal::TooSlow),
             });
         }
-        if let Some((bytes, since)) = self.held.take() {
+        if let Some(Held { bytes, since, .. }) = self.held.take() {
             if since + limits.inbox_wait <= now {
                 let reason = "the room does not take messages";
                 return Err(Ended::refused(CloseCode::MAY_TRY_RECONNECT, reason, Refusal::InboxFull));

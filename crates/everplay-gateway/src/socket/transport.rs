@@ -67,7 +67,7 @@ pub enum Violation {
 
 impl Violation {
     /// The close code that tells the client; none when there is nobody to tell.
-    pub(crate) fn close_code(&self) -> Option<CloseCode> {
+    pub fn close_code(&self) -> Option<CloseCode> {
         match self {
             Violation::TooBig => Some(CloseCode::TOO_BIG),
             Violation::InvalidText => Some(CloseCode::INVALID_TEXT),

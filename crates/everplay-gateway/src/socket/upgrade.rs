@@ -62,7 +62,7 @@ pub(crate) fn answer(
     tracker.spawn(async move {
         let over = Arc::clone(&shared);
         tokio::select! {
-            () = over.ended() => {}
+            () = over.reached(Phase::Ended) => {}
             () = take_over_and_serve(upgrade, purpose, shared) => {}
         }
         drop(slot);

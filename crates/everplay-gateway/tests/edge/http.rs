@@ -1,0 +1,245 @@
+//! HTTP: matchmaking as the SDKs call it, health, and everything that is refused.
+
+use crate::world::*;
+use everplay_gateway::{Limits, Parts};
+use serde_json::json;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[tokio::test]
+async fn a_seat_is_reserved_under_any_endpoint_path() {
+    let world = World::new();
+    for path in ["/matchmake/joinOrCreate/echo", "/v17/matchmake/create/echo", "/a/b/matchmake/join/echo?x=1"]
+    {
+        let answer = world.post(path, r#"{"level":3}"#).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
+        let json = answer.json();
+        assert_eq!((&json["sessionId"], &json["room"]["roomId"]), (&json!("good"), &json!("r1")));
+    }
+    let requests = world.rooms.requests.lock().unwrap();
+    assert_eq!(requests[0].options, json!({"level": 3}));
+    assert_eq!(requests[1].dialect, Some(everplay_wire::Dialect::V17));
+    assert!(requests[0].client.ip.is_loopback());
+}
+
+#[tokio::test]
+async fn no_body_and_an_empty_list_are_no_options() {
+    let world = World::new();
+    for body in ["", "[]", "{}"] {
+        assert_eq!(world.post("/matchmake/join/echo", body).await.status, 200);
+    }
+    assert!(world.rooms.requests.lock().unwrap().iter().all(|request| request.options == json!({})));
+}
+
+#[tokio::test]
+async fn the_bearer_token_reaches_the_rooms() {
+    let world = World::new();
+    let request =
+        "POST /matchmake/join/echo HTTP/1.1\nhost: h\nauthorization: Bearer secret\ncontent-length: 0\n\n";
+    assert_eq!(world.http(request).await.status, 200);
+    assert_eq!(world.rooms.requests.lock().unwrap()[0].client.token.as_deref(), Some("secret"));
+}
+
+#[tokio::test]
+async fn errors_have_the_form_the_sdks_read() {
+    let world = World::new();
+    for (path, status, body) in [
+        ("/matchmake/join/x", 520, json!({"code": 520, "error": "provided room name \"x\" not defined"})),
+        ("/matchmake/dance/echo", 520, json!({"code": 520, "error": "invalid method \"dance\""})),
+        ("/matchmake/join/teapot", 418, json!({"code": 418, "error": "short and stout"})),
+        ("/matchmake/join/custom", 523, json!({"code": 4242, "error": "an application's own code"})),
+    ] {
+        let answer = world.post(path, "{}").await;
+        assert_eq!((answer.status, answer.json()), (status, body), "{path}");
+    }
+    let broken = world.post("/matchmake/join/echo", "{").await;
+    assert_eq!((broken.status, broken.body.as_str()), (400, r#"{"error":"malformed request body"}"#));
+    let deep = world.post("/matchmake/join/echo", &"[".repeat(10_000)).await;
+    assert_eq!(deep.status, 400, "nesting is bounded");
+}
+
+#[tokio::test]
+async fn every_answer_has_cors_headers_and_a_request_id() {
+    let world = World::new();
+    let origin = "origin: https://game.example\nx-request-id: abc-1";
+    for (method, path) in [("OPTIONS", "/any/path"), ("GET", "/nowhere"), ("GET", "/health/live")] {
+        let answer = world.http(&format!("{method} {path} HTTP/1.1\nhost: h\n{origin}\n\n")).await;
+        assert_eq!(answer.header("access-control-allow-origin"), Some("https://game.example"), "{path}");
+        assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
+        assert_eq!(answer.header("x-request-id"), Some("abc-1"));
+        if method == "OPTIONS" {
+            assert_eq!((answer.status, answer.body.as_str()), (204, ""));
+        }
+    }
+    let answer = world.post("/matchmake/join/x", "").await;
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+}
+
+#[tokio::test]
+async fn health_tells_life_from_readiness() {
+    let world = World::new();
+    assert_eq!(world.get("/__healthcheck").await.body, "OK");
+    assert_eq!(world.get("/health/ready").await.status, 200);
+    *world.rooms.not_ready.lock().unwrap() = Some("restoring rooms".to_owned());
+    let answer = world.get("/health/ready").await;
+    assert_eq!((answer.status, answer.envelope_code().as_str()), (503, "not_ready"));
+    assert_eq!(world.get("/health/live").await.status, 200);
+    let details = world.get("/health").await.json();
+    assert_eq!(
+        (&details["ready"], &details["reason"], &details["rooms"]["rooms"]),
+        (&json!(false), &json!("restoring rooms"), &json!(1))
+    );
+}
+
+#[tokio::test]
+async fn other_paths_are_the_applications() {
+    let plug = |parts: &mut Parts| {
+        parts.app = axum::Router::new()
+            .route("/hello", axum::routing::get(|| async { "hi" }))
+            .route("/own", axum::routing::get(|| async { (axum::http::StatusCode::NOT_FOUND, "mine") }))
+            .route(
+                "/upload",
+                axum::routing::post(|body: axum::body::Bytes| async move { body.len().to_string() }),
+            );
+        parts.metrics = Some(std::sync::Arc::new(|| "# metrics".to_owned()));
+    };
+    let world = World::build(EchoRooms::default(), |_| {}, plug);
+    assert_eq!(world.get("/hello").await.body, "hi");
+    assert_eq!(world.get("/own").await.body, "mine");
+    assert_eq!(world.get("/metrics").await.body, "# metrics");
+    assert_eq!(world.get("/nowhere").await.envelope_code(), "not_found");
+    let answer = world.post("/hello", "").await;
+    assert_eq!((answer.status, answer.envelope_code().as_str()), (405, "method_not_allowed"));
+    assert_eq!(world.get("/matchmake/join/echo").await.status, 404);
+    // The bound on bodies holds for them too.
+    assert_eq!(world.post("/upload", "12345").await.body, "5");
+    let chunk = "x".repeat(60_000);
+    let request = format!(
+        "POST /upload HTTP/1.1\nhost: h\ntransfer-encoding: chunked\n\n{:x}\n{chunk}\n{:x}\n{chunk}\n0\n\n",
+        chunk.len(),
+        chunk.len()
+    );
+    assert_eq!(world.http(&request).await.status, 413);
+}
+
+#[tokio::test]
+async fn oversized_requests_are_told_so() {
+    let world = World::with(|options| options.limits.body_bytes = 1000);
+    let announced = world.post("/matchmake/join/echo", &" ".repeat(1001)).await;
+    assert_eq!(announced.status, 413);
+    let chunk = "x".repeat(1001);
+    let chunked = format!(
+        "POST /matchmake/join/echo HTTP/1.1\nhost: h\ntransfer-encoding: chunked\n\n3e9\n{chunk}\n0\n\n"
+    );
+    let answer = world.http(&chunked).await;
+    assert_eq!(
+        (answer.status, answer.json()),
+        (413, json!({"code": 413, "error": "request body too large"}))
+    );
+    let long =
+        format!("GET / HTTP/1.1\nhost: h\nx: {}\n\n", "y".repeat(Limits::default().header_bytes as usize));
+    assert_eq!(world.http(&long).await.status, 431);
+    let many = format!("GET / HTTP/1.1\nhost: h\n{}\n", "a: b\n".repeat(101));
+    assert_eq!(world.http(&many).await.status, 431);
+}
+
+/// Reads until the server closes; how long that took.
+async fn closed_after(world: &World, send: &str, trickle: Option<&str>) -> (Duration, String) {
+    let started = Instant::now();
+    let mut tcp = world.tcp().await;
+    tcp.write_all(send.replace('\n', "\r\n").as_bytes()).await.unwrap();
+    let (mut read, mut write) = tcp.into_split();
+    let dripping = tokio::spawn({
+        let drop = trickle.map(str::to_owned);
+        async move {
+            while let Some(drop) = &drop {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                if write.write_all(drop.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+            // Holds the writing half open.
+            std::future::pending::<()>().await;
+        }
+    });
+    let mut answer = Vec::new();
+    // A reset is an end as well.
+    let ended = tokio::time::timeout(PATIENCE, read.read_to_end(&mut answer)).await;
+    assert!(ended.is_ok(), "not closed");
+    dripping.abort();
+    (started.elapsed(), String::from_utf8(answer).unwrap())
+}
+
+#[tokio::test]
+async fn slow_requests_are_cut() {
+    let world = World::with(|options| {
+        options.limits.header_read = Duration::from_millis(200);
+        options.limits.body_read = Duration::from_millis(400);
+    });
+    let near = |elapsed: Duration, ms: u64| {
+        assert!(
+            (ms - 50..ms + 1500).contains(&(elapsed.as_millis() as u64)),
+            "{elapsed:?} instead of {ms} ms"
+        );
+    };
+    let (silent, _) = closed_after(&world, "", None).await;
+    near(silent, 200);
+    let (dripping, _) = closed_after(&world, "GET / HTTP/1.1\nhost: h\nx: ", Some("y")).await;
+    near(dripping, 200);
+    let head = "POST /matchmake/join/echo HTTP/1.1\nhost: h\nconnection: close\ncontent-length: 1000\n\n";
+    let (body, answer) = closed_after(&world, head, Some(" ")).await;
+    near(body, 400);
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_refused() {
+    let world = World::new();
+    assert_eq!(world.http("hello there\n\n").await.status, 400);
+    let smuggled =
+        "POST /matchmake/join/echo HTTP/1.1\nhost: h\ncontent-length: 3\ncontent-length: 4\n\nabcd";
+    assert_eq!(world.http(smuggled).await.status, 400);
+}
+
+#[tokio::test]
+async fn rooms_that_do_not_answer_are_not_waited_for() {
+    let world = World::with(|options| options.limits.matchmake = Duration::from_millis(50));
+    let answer = world.post("/matchmake/join/never", "{}").await;
+    assert_eq!((answer.status, answer.json()["code"].as_i64()), (523, Some(523)));
+}
+
+#[tokio::test]
+async fn sockets_over_the_bound_are_answered() {
+    let world = World::with(|options| options.limits.connections = 2);
+    let (first, _second) = (world.tcp().await, world.tcp().await);
+    world.until("two sockets", |world| world.handle.sockets() == 2).await;
+    let mut third = world.tcp().await;
+    let answer = Answer::read(&mut third).await;
+    assert_eq!((answer.status, answer.envelope_code().as_str()), (503, "too_many_connections"));
+    drop(first);
+    world.until("one socket", |world| world.handle.sockets() == 1).await;
+    assert_eq!(world.get("/health/live").await.status, 200);
+}
+
+#[tokio::test]
+async fn sockets_of_one_address_are_bounded() {
+    let world = World::with(|options| {
+        options.limits.connections_per_ip = 1;
+        options.limits.connections_per_ip_loopback = true;
+    });
+    let first = world.tcp().await;
+    world.until("a socket", |world| world.handle.sockets() == 1).await;
+    let mut second = world.tcp().await;
+    let answer = Answer::read(&mut second).await;
+    assert_eq!((answer.status, answer.envelope_code().as_str()), (429, "too_many_connections_from_address"));
+    drop(first);
+    world.until("no socket", |world| world.handle.sockets() == 0).await;
+    assert_eq!(world.get("/health/live").await.status, 200);
+
+    let open = World::with(|options| options.limits.connections_per_ip = 1);
+    let _first = open.tcp().await;
+    open.until("a socket", |world| world.handle.sockets() == 1).await;
+    assert_eq!(open.get("/health/live").await.status, 200, "loopback is not counted by default");
+}

@@ -1,0 +1,8 @@
+//! The gateway from outside: real sockets against a server in this process, with a room that echoes.
+
+mod frames;
+mod handshake;
+mod http;
+mod shutdown;
+mod slow;
+mod world;
