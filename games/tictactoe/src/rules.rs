@@ -133,7 +133,7 @@ impl Board {
 
     /// Whose turn it is by the number of marks, whether or not the game is over.
     pub fn turn(&self) -> Mark {
-        if self.moves() % 2 == 0 { Mark::X } else { Mark::O }
+        if self.moves().is_multiple_of(2) { Mark::X } else { Mark::O }
     }
 
     /// Puts `mark` into `cell`; returns how the game ended if this ended it. A refused move changes nothing.
