@@ -5,14 +5,15 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::{Data, DataEnum, DataStruct, DeriveInput, Error, Fields, Ident, Result, Type};
 
-pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
+/// `root` is the path under which the code finds the schema crate.
+pub(crate) fn expand(input: &DeriveInput, root: &TokenStream) -> Result<TokenStream> {
     if !input.generics.params.is_empty() {
         let text = "a state type has no type parameters or lifetimes: its wire type is fixed";
         return Err(Error::new_spanned(&input.generics, text));
     }
     match &input.data {
-        Data::Struct(data) => structure(input, data),
-        Data::Enum(data) => family(input, data),
+        Data::Struct(data) => structure(input, data, root),
+        Data::Enum(data) => family(input, data, root),
         Data::Union(_) => Err(Error::new_spanned(&input.ident, "a union cannot be a state")),
     }
 }
@@ -26,7 +27,7 @@ struct StateField<'a> {
 /// Most fields, counted as far as the macro can see.
 const MAX_FIELDS: usize = 63;
 
-fn structure(input: &DeriveInput, data: &DataStruct) -> Result<TokenStream> {
+fn structure(input: &DeriveInput, data: &DataStruct, root: &TokenStream) -> Result<TokenStream> {
     let name = &input.ident;
     let named = match &data.fields {
         Fields::Named(named) => named.named.iter().collect(),
@@ -57,10 +58,10 @@ fn structure(input: &DeriveInput, data: &DataStruct) -> Result<TokenStream> {
         let text = format!("a state has at most 63 fields, inherited ones included; this one has {}", fields.len());
         return Err(Error::new_spanned(name, text));
     }
-    let krate = quote!(::everplay_schema::derive);
+    let krate = quote!(#root::derive);
     let shadow = format_ident!("__{}Shadow", name);
     let count = fields.len();
-    let describe = fields.iter().map(|field| describe(field, &krate));
+    let describe = fields.iter().map(|field| describe(field, root, &krate));
     let slots = fields.iter().map(|StateField { ident, ty, .. }| {
         quote!(#ident: <#ty as #krate::Field>::Slot,)
     });
@@ -146,7 +147,7 @@ fn structure(input: &DeriveInput, data: &DataStruct) -> Result<TokenStream> {
     })
 }
 
-fn describe(field: &StateField<'_>, krate: &TokenStream) -> TokenStream {
+fn describe(field: &StateField<'_>, root: &TokenStream, krate: &TokenStream) -> TokenStream {
     let StateField { ident, ty, attributes } = field;
     let raw = ident.to_string();
     let name = attributes.rename.clone().unwrap_or_else(|| raw.trim_start_matches("r#").to_owned());
@@ -157,8 +158,8 @@ fn describe(field: &StateField<'_>, krate: &TokenStream) -> TokenStream {
         Some(Form::BigInt) => quote!(::std::option::Option::Some(#krate::Prim::BigInt64)),
         Some(Form::Quantized { min, max, bits, wrap }) => {
             let mode = if *wrap { quote!(Wrap) } else { quote!(Clamp) };
-            quote!(::std::option::Option::Some(#krate::Prim::Quantized(::everplay_schema::Quantized {
-                min: #min, max: #max, bits: #bits, mode: ::everplay_schema::QuantizedMode::#mode,
+            quote!(::std::option::Option::Some(#krate::Prim::Quantized(#root::Quantized {
+                min: #min, max: #max, bits: #bits, mode: #root::QuantizedMode::#mode,
             })))
         }
     };
@@ -185,7 +186,7 @@ fn describe(field: &StateField<'_>, krate: &TokenStream) -> TokenStream {
 }
 
 /// An enum: a slot of a base type that holds one of several derived types.
-fn family(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream> {
+fn family(input: &DeriveInput, data: &DataEnum, root: &TokenStream) -> Result<TokenStream> {
     let name = &input.ident;
     let Some(base) = base_of(&input.attrs)? else {
         let text = "an enum needs #[state(base = \"Type\")]: the type clients expect in this place";
@@ -204,7 +205,7 @@ fn family(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream> {
     let Some((first, first_type)) = variants.first() else {
         return Err(Error::new_spanned(name, "an enum without variants has no value"));
     };
-    let krate = quote!(::everplay_schema::derive);
+    let krate = quote!(#root::derive);
     let slot = format_ident!("__{}Slot", name);
     let visibility = &input.vis;
     let idents: Vec<_> = variants.iter().map(|(ident, _)| *ident).collect();
@@ -364,7 +365,7 @@ fn family(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream> {
             fn load(
                 &mut self, slot: &mut Self::Slot, spec: &#krate::FieldSpec, value: &#krate::Value,
                 cx: &mut #krate::Load<'_>,
-            ) -> ::std::result::Result<(), ::everplay_schema::RestoreError> {
+            ) -> ::std::result::Result<(), #root::RestoreError> {
                 match self {
                     #(Self::#idents(inner) => {
                         let mut new = ::std::default::Default::default();
@@ -417,7 +418,7 @@ mod tests {
 
     fn error(item: &str) -> String {
         let input = syn::parse_str(item).expect("the item parses");
-        expand(&input).expect_err("the item is wrong").to_string()
+        expand(&input, &quote!(::everplay_schema)).expect_err("the item is wrong").to_string()
     }
 
     #[test]

@@ -28,6 +28,16 @@ use proc_macro::TokenStream;
 /// Enums: `#[state(base = "Entity")]`, and one unnamed struct per variant that is `Entity` or extends it.
 #[proc_macro_derive(State, attributes(state))]
 pub fn derive_state(input: TokenStream) -> TokenStream {
+    derive(input, &quote::quote!(::everplay_schema))
+}
+
+/// [`macro@State`] for crates that depend on `everplay` alone, which re-exports this one under the name `State`.
+#[proc_macro_derive(FacadeState, attributes(state))]
+pub fn derive_facade_state(input: TokenStream) -> TokenStream {
+    derive(input, &quote::quote!(::everplay::schema))
+}
+
+fn derive(input: TokenStream, root: &proc_macro2::TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::DeriveInput);
-    expand::expand(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+    expand::expand(&input, root).unwrap_or_else(syn::Error::into_compile_error).into()
 }

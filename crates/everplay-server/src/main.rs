@@ -1,3 +1,9 @@
-//! Placeholder.
+//! The program we ship: Everplay with our games and their page.
 
-fn main() {}
+mod pages;
+
+use everplay_tictactoe::TicTacToe;
+
+fn main() -> everplay::Result {
+    everplay::App::new().room::<TicTacToe>("tic_tac_toe").pages(pages::arcade()).run()
+}

@@ -1,1 +1,38 @@
-//! Placeholder.
+//! A multiplayer game server whose rooms survive the end of its process: what a game author depends on.
+//!
+//! ```text
+//! App (room kinds) + Config (flag > environment > file > default) -> Running: gateway -> node -> stores
+//! ```
+//!
+//! A room kind is a plain struct that derives `State` and implements `Room`; both, and all they need, are in the
+//! [`prelude`]. An [`App`] names the kinds and runs the program: `serve`, `config`, `bench` and the other subcommands
+//! come with it. `examples/hello` is a whole server.
+//!
+//! This crate is the only one that knows both the gateway (sockets) and the node (rooms); it joins them and holds no
+//! rules of either.
+
+mod app;
+mod arena;
+mod bench;
+mod cli;
+mod commands;
+pub mod config;
+mod data_dir;
+mod error;
+mod inspect;
+mod logs;
+mod pages;
+pub mod prelude;
+mod rooms;
+mod server;
+
+pub use app::App;
+pub use config::Config;
+pub use error::{Error, Result};
+pub use pages::{Page, Pages};
+pub use server::{Running, Stopped};
+
+pub use everplay_room as room;
+pub use everplay_schema as schema;
+pub use everplay_types as types;
+pub use everplay_wire::msgpack;

@@ -1,0 +1,266 @@
+//! The command line every server has: built from the settings, so that no flag is without its documentation.
+//!
+//! Running without a subcommand is `serve`: a platform that knows only how to start a program starts a server.
+
+use crate::config::{CONFIG_VARIABLE, ConfigError, Resolved, SETTINGS, Sources};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// Run the server.
+    Serve(Resolved),
+    /// Print the settings in force.
+    ShowConfig(Resolved),
+    /// Print the settings as documentation.
+    ConfigPage,
+    /// List the rooms a stopped server keeps.
+    Rooms(Resolved),
+    /// Print one room a stopped server keeps.
+    Inspect {
+        /// Where it is kept.
+        resolved: Resolved,
+        /// Its id.
+        room: String,
+    },
+    /// Measure.
+    Bench(BenchTask),
+}
+
+/// What `bench` is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct BenchTask {
+    /// Connections under load.
+    pub(crate) clients: usize,
+    /// Length of one measured round.
+    pub(crate) round: Duration,
+    /// Measured rounds per contestant, or kills.
+    pub(crate) rounds: usize,
+    /// Joined and idle connections whose memory is measured.
+    pub(crate) idle: usize,
+    /// Echo messages per second over all clients.
+    pub(crate) echo_rate: u32,
+    /// Kill and restart instead of measuring speed.
+    pub(crate) crash: bool,
+    /// Drive another server too: its address and its process.
+    pub(crate) against: Option<Against>,
+    /// Write the numbers here as JSON.
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// Another server to drive beside ours.
+#[derive(Debug, Clone)]
+pub(crate) struct Against {
+    /// `http://host:port`.
+    pub(crate) url: String,
+    /// Its process on this machine, whose processor time and memory are read.
+    pub(crate) pid: Option<u32>,
+    /// What the table calls it.
+    pub(crate) name: String,
+}
+
+/// Reads the arguments. On `--help`, `--version` and mistakes it prints and ends the process, as clap does.
+pub(crate) fn parse(
+    version: &'static str,
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Task, ConfigError> {
+    let matches = command(version).get_matches_from(with_subcommand(arguments));
+    let environment: Vec<_> = environment.into_iter().collect();
+    let (name, matches) = matches.subcommand().expect("clap demands a subcommand");
+    Ok(match name {
+        "serve" => Task::Serve(settings(matches, environment)?),
+        "config" if matches.get_flag("markdown") => Task::ConfigPage,
+        "config" => Task::ShowConfig(settings(matches, environment)?),
+        "rooms" => Task::Rooms(settings(matches, environment)?),
+        "inspect" => Task::Inspect {
+            resolved: settings(matches, environment)?,
+            room: matches.get_one::<String>("room").expect("clap demands it").clone(),
+        },
+        "bench" => Task::Bench(bench(matches)),
+        _ => unreachable!("clap knows these subcommands only"),
+    })
+}
+
+/// `everplay --port 80` and `everplay` alone mean `everplay serve ...`.
+fn with_subcommand(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let asks_for_all =
+        |first: &OsString| ["-h", "--help", "-V", "--version"].iter().any(|flag| first == flag);
+    let serve = match arguments.get(1) {
+        None => true,
+        Some(first) => !asks_for_all(first) && first.to_str().is_some_and(|first| first.starts_with('-')),
+    };
+    if serve {
+        arguments.insert(arguments.len().min(1), "serve".into());
+    }
+    arguments
+}
+
+fn settings(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<Resolved, ConfigError> {
+    let named = environment.iter().find(|(name, value)| name == CONFIG_VARIABLE && !value.is_empty());
+    let file = matches.get_one::<PathBuf>("config").cloned().or(named.map(|(_, value)| PathBuf::from(value)));
+    let flags = SETTINGS.iter().filter_map(|setting| {
+        let text = matches.try_get_one::<String>(setting.key).ok().flatten()?;
+        Some((setting.key, text.clone()))
+    });
+    let mut sources = Sources { flags: flags.collect(), environment, file: None };
+    if let Some(path) = file {
+        sources.read_file(&path)?;
+    }
+    sources.resolve()
+}
+
+fn bench(matches: &ArgMatches) -> BenchTask {
+    let number = |name: &str| *matches.get_one::<u64>(name).expect("it has a default");
+    let count = |name: &str| usize::try_from(number(name)).expect("clap bounds it");
+    let crash = matches.get_flag("crash");
+    let rounds = matches.get_one::<u64>("rounds").copied().unwrap_or(if crash { 20 } else { 3 });
+    BenchTask {
+        clients: count("clients"),
+        round: Duration::from_secs(number("seconds")),
+        rounds: usize::try_from(rounds).expect("clap bounds it"),
+        idle: count("idle"),
+        echo_rate: u32::try_from(number("echo-rate")).expect("clap bounds it"),
+        crash,
+        against: matches.get_one::<String>("against").map(|url| Against {
+            url: url.trim_end_matches('/').to_owned(),
+            pid: matches.get_one::<u32>("against-pid").copied(),
+            name: matches.get_one::<String>("against-name").expect("it has a default").clone(),
+        }),
+        json: matches.get_one::<PathBuf>("json").cloned(),
+    }
+}
+
+pub(crate) fn command(version: &'static str) -> Command {
+    Command::new("everplay")
+        .version(version)
+        .about("A multiplayer game server whose rooms survive the end of its process")
+        .after_help(
+            "Without a command it serves. `everplay serve --help` lists the settings; every setting is also an \
+             environment variable and a key of the file named with --config.",
+        )
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("serve")
+                .about("Run the server; this is what happens without a command")
+                .long_about(
+                    "Runs the server until it is told to stop.\n\nOn start it brings back every room of the data \
+                     directory, then prints one line with its address. On SIGTERM or SIGINT it takes no more joins, \
+                     makes every room durable, asks the clients to come back, and ends with 0; a second signal ends \
+                     it at once. After a crash, start it again on the same data directory.",
+                )
+                .args(settings_arguments(|_| true)),
+        )
+        .subcommand(
+            Command::new("config")
+                .about("Print the settings in force and where each comes from; secrets are hidden")
+                .arg(flag("markdown", "Print all settings as a page of documentation instead"))
+                .args(settings_arguments(|_| true)),
+        )
+        .subcommand(
+            Command::new("rooms")
+                .about("List the rooms a stopped server keeps in its data directory")
+                .args(settings_arguments(|key| key == "data_dir")),
+        )
+        .subcommand(
+            Command::new("inspect")
+                .about("Print a room of a stopped server as JSON, whatever its kind")
+                .arg(Arg::new("room").required(true).value_name("ROOM").help("The room's id, as `rooms` lists it"))
+                .args(settings_arguments(|key| key == "data_dir")),
+        )
+        .subcommand(bench_command())
+}
+
+fn bench_command() -> Command {
+    Command::new("bench")
+        .about("Measure this server on this machine, or kill it over and over and check that nothing is lost")
+        .long_about(
+            "Starts this program as a server of its own in a temporary directory, drives it with clients and \
+             prints a table: processor time per delivered frame, echo times under load and memory per idle \
+             connection, for rooms that are durable (Confirmed) and rooms that are not (Ephemeral), in rounds that \
+             take turns. Progress goes to standard error.\n\nWith --crash the server is killed with SIGKILL under \
+             load and started again, and every client is checked: it must resume by itself, its room's tick must \
+             never go back. The exit code is 1 when one did.",
+        )
+        .arg(number("clients", "200", 1..=20_000, "Connections under load, 20 to a room"))
+        .arg(number("seconds", "10", 1..=600, "Length of one measured round"))
+        .arg(optional_number("rounds", 1..=1_000, "Rounds per contestant, or kills [default: 3, with --crash 20]"))
+        .arg(number("idle", "1000", 0..=20_000, "Joined idle connections whose memory is measured; 0 skips it"))
+        .arg(number("echo-rate", "200", 1..=100_000, "Echo messages per second over all clients"))
+        .arg(flag("crash", "Kill the server under load and check that every client resumes and nothing is lost"))
+        .arg(
+            Arg::new("against")
+                .long("against")
+                .value_name("URL")
+                .help("Drive the `arena` rooms of another server in the same rounds, such as http://127.0.0.1:2568"),
+        )
+        .arg(
+            Arg::new("against-pid")
+                .long("against-pid")
+                .value_name("PID")
+                .value_parser(value_parser!(u32))
+                .requires("against")
+                .help("The other server's process, to read its processor time and memory"),
+        )
+        .arg(
+            Arg::new("against-name")
+                .long("against-name")
+                .value_name("NAME")
+                .default_value("other")
+                .help("What the table calls the other server"),
+        )
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Also write the numbers to a file"),
+        )
+}
+
+fn settings_arguments(wanted: fn(&str) -> bool) -> Vec<Arg> {
+    let file = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help(format!("Read settings from this TOML file [env: {CONFIG_VARIABLE}]"));
+    let argument = |setting: &'static crate::config::Setting| {
+        let default = (setting.default)();
+        let default = if default.is_empty() { String::new() } else { format!(" [default: {default}]") };
+        let help = setting.help.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        let argument = Arg::new(setting.key).long(setting.flag()).value_name(setting.takes).help(format!(
+            "{}{default} [env: {}]",
+            help.trim_end(),
+            setting.env
+        ));
+        if setting.takes == "true|false" {
+            // `--bench-rooms` alone turns it on.
+            argument.num_args(0..=1).require_equals(true).default_missing_value("true")
+        } else {
+            argument
+        }
+    };
+    let settings = SETTINGS.iter().filter(|setting| wanted(setting.key)).map(argument);
+    std::iter::once(file).chain(settings).collect()
+}
+
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn number(
+    name: &'static str,
+    default: &'static str,
+    range: std::ops::RangeInclusive<u64>,
+    help: &'static str,
+) -> Arg {
+    optional_number(name, range, help).default_value(default)
+}
+
+fn optional_number(name: &'static str, range: std::ops::RangeInclusive<u64>, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name("N").value_parser(value_parser!(u64).range(range)).help(help)
+}

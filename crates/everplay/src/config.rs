@@ -1,0 +1,138 @@
+//! Settings: one declaration each, four places they may come from, read and checked once.
+//!
+//! ```text
+//! default < file (--config) < environment < flag   ->   Given { text, source }   ->   Config
+//! ```
+//!
+//! A setting called `data_dir` is the key `data_dir` of the file, the flag `--data-dir` and the variable
+//! `EVERPLAY_DATA_DIR`; only `port` differs, because platforms set `PORT`. What the setting means is written once,
+//! at its declaration below: the flag's help, `everplay config` and `docs/configuration.md` all show those lines.
+//!
+//! Always holds: a key nobody knows or a text that does not fit fails the start, and the error names the key and
+//! the place. The environment comes in as a list, so that tests never touch the real one.
+
+mod resolve;
+mod table;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub(crate) use resolve::CONFIG_VARIABLE;
+pub use resolve::{ConfigError, Given, Resolved, Row, Source, Sources};
+pub use table::markdown;
+pub use value::{LogFormat, Size, Span, Storage, Value};
+
+use everplay_gateway::Network;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One setting, as every way to set it sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// The key in the file.
+    pub key: &'static str,
+    /// The environment variable.
+    pub env: &'static str,
+    /// What kind of value it takes, for help texts.
+    pub takes: &'static str,
+    /// What it means.
+    pub help: &'static str,
+    /// The default as text.
+    pub default: fn() -> String,
+    /// Whether its value is hidden wherever settings are shown.
+    pub secret: bool,
+}
+
+impl Setting {
+    /// The command-line flag, without the dashes.
+    pub fn flag(&self) -> String {
+        self.key.replace('_', "-")
+    }
+}
+
+macro_rules! settings {
+    ($( $(#[doc = $doc:literal])+ $key:ident ($env:literal): $type:ty = $default:expr; )+) => {
+        /// What a server is told at its start; every field is valid by itself.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Config { $( $(#[doc = $doc])+ pub $key: $type, )+ }
+
+        impl Default for Config {
+            fn default() -> Self {
+                Self { $( $key: $default, )+ }
+            }
+        }
+
+        /// Every setting, in the order they are shown.
+        pub const SETTINGS: &[Setting] = &[ $( Setting {
+            key: stringify!($key),
+            env: $env,
+            takes: <$type as Value>::TAKES,
+            help: concat!($($doc, "\n"),+),
+            default: || <$type as Value>::show(&$default),
+            secret: <$type as Value>::SECRET,
+        } ),+ ];
+
+        impl Config {
+            /// Reads every setting from what was given; the lookup answers None for what nobody set.
+            pub(crate) fn read<'a>(
+                mut given: impl FnMut(&str) -> Option<&'a Given>,
+            ) -> Result<Self, ConfigError> {
+                Ok(Self { $( $key: match given(stringify!($key)) {
+                    Some(given) => <$type as Value>::read(&given.text).map_err(|problem| ConfigError::Wrong {
+                        key: stringify!($key),
+                        source_of_it: given.source.clone(),
+                        problem,
+                    })?,
+                    None => $default,
+                }, )+ })
+            }
+        }
+    };
+}
+
+settings! {
+    /// Address to listen on. Loopback by default: nothing is reachable from outside unless you say so.
+    host("EVERPLAY_HOST"): IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    /// Port to listen on; 0 takes a free one, which the line on standard output names.
+    port("PORT"): u16 = 2567;
+    /// Host, port and path, without a scheme, under which clients reach this server; needed only when it differs
+    /// from what they asked. Empty: clients come back to where they came from.
+    public_address("EVERPLAY_PUBLIC_ADDRESS"): String = String::new();
+    /// Where rooms live: `sqlite` keeps them in the data directory, `memory` loses them when the process ends.
+    storage("EVERPLAY_STORAGE"): Storage = Storage::Sqlite;
+    /// Directory of everything that must survive a restart. Made when missing; one server at a time may use it.
+    data_dir("EVERPLAY_DATA_DIR"): PathBuf = PathBuf::from("everplay-data");
+    /// Which log lines are written: a level (`error`, `warn`, `info`, `debug`, `trace`) or a list such as
+    /// `info,everplay_gateway=debug`.
+    log("EVERPLAY_LOG"): String = "info".to_owned();
+    /// How log lines look: `human`, `json`, or `auto`, which is human on a terminal and JSON otherwise.
+    log_format("EVERPLAY_LOG_FORMAT"): LogFormat = LogFormat::Auto;
+    /// Adds the room kinds that `everplay bench` drives: `arena` (Confirmed) and `arena_ephemeral`.
+    bench_rooms("EVERPLAY_BENCH_ROOMS"): bool = false;
+    /// How long a shutdown may take to make every room durable and close every connection.
+    shutdown_deadline("EVERPLAY_SHUTDOWN_DEADLINE"): Duration = Duration::from_secs(10);
+    /// Networks of proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8,::1`. Empty: the header is ignored.
+    trusted_proxies("EVERPLAY_TRUSTED_PROXIES"): Vec<Network> = Vec::new();
+    /// Rooms at the same time; more are refused with 523.
+    max_rooms("EVERPLAY_MAX_ROOMS"): usize = 10_000;
+    /// Open sockets at the same time; one more is answered 503.
+    max_connections("EVERPLAY_MAX_CONNECTIONS"): u32 = 20_000;
+    /// Open sockets from one address, loopback and trusted proxies excepted; one more is answered 429.
+    max_connections_per_ip("EVERPLAY_MAX_CONNECTIONS_PER_IP"): u32 = 512;
+    /// Largest message a client may send to a room; a larger one closes its connection with 1009.
+    max_frame("EVERPLAY_MAX_FRAME"): Size = Size(64 << 10);
+    /// Largest body of an HTTP request; a larger one is answered 413.
+    max_body("EVERPLAY_MAX_BODY"): Size = Size(64 << 10);
+    /// Largest line and headers of an HTTP request; larger ones are answered 431.
+    max_headers("EVERPLAY_MAX_HEADERS"): Size = Size(16 << 10);
+    /// Patches and messages that may wait for one client that does not read; beyond it patches give way to one full
+    /// state, then the connection is closed with 4100.
+    max_outbox("EVERPLAY_MAX_OUTBOX"): Size = Size(256 << 10);
+    /// Inputs that may wait for one room; beyond it its clients' sockets are not read for a while.
+    max_mailbox("EVERPLAY_MAX_MAILBOX"): usize = 1_024;
+    /// Time a client has to send a request's headers; then its socket is closed.
+    header_timeout("EVERPLAY_HEADER_TIMEOUT"): Duration = Duration::from_secs(5);
+    /// Time between WebSocket pings; a client that misses two is taken for gone.
+    ping_interval("EVERPLAY_PING_INTERVAL"): Duration = Duration::from_secs(15);
+}

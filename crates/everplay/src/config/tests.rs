@@ -1,0 +1,122 @@
+//! Where a setting comes from, which place wins, and what a wrong one says.
+
+use super::*;
+use std::ffi::OsString;
+
+fn sources(file: Option<&str>, environment: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Sources {
+    Sources {
+        flags: flags.iter().map(|(key, text)| (*key, (*text).to_owned())).collect(),
+        environment: environment
+            .iter()
+            .map(|(name, text)| (OsString::from(name), OsString::from(text)))
+            .collect(),
+        file: file.map(|text| (PathBuf::from("everplay.toml"), text.to_owned())),
+    }
+}
+
+fn port(resolved: &Resolved) -> (u16, String) {
+    let row = resolved.rows.iter().find(|row| row.key == "port").unwrap();
+    (resolved.config.port, row.source.to_string())
+}
+
+fn problem(sources: Sources) -> String {
+    sources.resolve().unwrap_err().to_string()
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
+    let file = Some("port = 1001");
+    let env: &[_] = &[("PORT", "1002")];
+    let flag: &[_] = &[("port", "1003")];
+    assert_eq!(port(&sources(None, &[], &[]).resolve().unwrap()), (2567, "default".into()));
+    assert_eq!(port(&sources(file, &[], &[]).resolve().unwrap()), (1001, "file everplay.toml".into()));
+    assert_eq!(port(&sources(file, env, &[]).resolve().unwrap()), (1002, "environment PORT".into()));
+    assert_eq!(port(&sources(file, env, flag).resolve().unwrap()), (1003, "flag --port".into()));
+}
+
+#[test]
+fn every_kind_of_value_reads_back_what_it_shows() {
+    fn check<T: Value + PartialEq + std::fmt::Debug>(text: &str, value: T) {
+        assert_eq!(T::read(text).as_ref(), Ok(&value));
+        assert_eq!(T::read(&value.show()), Ok(value));
+    }
+    check("true", true);
+    check("2567", 2567u16);
+    check("10_000", 10_000usize);
+    check("250ms", Duration::from_millis(250));
+    check("90s", Duration::from_secs(90));
+    check("5m", Duration::from_secs(300));
+    check("64KiB", Size(65_536));
+    check("1MiB", Size(1 << 20));
+    check("4097", Size(4097));
+    check::<Vec<everplay_gateway::Network>>(
+        "10.0.0.0/8, ::1",
+        vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()],
+    );
+    check("::1", "::1".parse::<IpAddr>().unwrap());
+    check("memory", Storage::Memory);
+    check("json", LogFormat::Json);
+    for setting in SETTINGS {
+        let environment = [(setting.env, (setting.default)())];
+        let environment: Vec<_> = environment.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let resolved = sources(None, &environment, &[]).resolve().unwrap();
+        assert_eq!(resolved.config, Config::default(), "{} reads back its default", setting.key);
+    }
+}
+
+#[test]
+fn what_is_wrong_names_its_key_and_its_place() {
+    assert_eq!(
+        problem(sources(Some("prot = 1"), &[], &[])),
+        "everplay.toml: there is no setting `prot`; did you mean `port`?"
+    );
+    assert_eq!(
+        problem(sources(None, &[("EVERPLAY_DATADIR", "x")], &[])),
+        "environment variable EVERPLAY_DATADIR: there is no such setting; did you mean `EVERPLAY_DATA_DIR`?"
+    );
+    assert_eq!(
+        problem(sources(None, &[("EVERPLAY_PORT", "8080")], &[])),
+        "environment variable EVERPLAY_PORT: there is no such setting; did you mean `PORT`?"
+    );
+    assert_eq!(
+        problem(sources(None, &[("PORT", "http")], &[])),
+        "setting `port` from environment PORT: the value must be a port number, 0 to 65535"
+    );
+    assert_eq!(
+        problem(sources(None, &[], &[("max_rooms", "0")])),
+        "setting `max_rooms` from flag --max-rooms: the value must be a whole number above 0"
+    );
+    assert_eq!(
+        problem(sources(Some("[port]\nnumber = 1"), &[], &[])),
+        "setting `port` from file everplay.toml: the value must be a text, a list of texts, a number, or true or false"
+    );
+    assert_eq!(
+        problem(sources(Some("shutdown_deadline = \"10\""), &[], &[])),
+        "setting `shutdown_deadline` from file everplay.toml: the value must be a time such as 250ms, 10s, 5m or 2h"
+    );
+    assert!(
+        problem(sources(Some("port ="), &[], &[]))
+            .starts_with("the configuration file everplay.toml is not valid TOML")
+    );
+}
+
+#[test]
+fn variables_that_kubernetes_makes_for_a_service_are_not_mistakes() {
+    let variables = [
+        ("EVERPLAY_PORT", "tcp://10.0.0.1:2567"),
+        ("EVERPLAY_SERVICE_HOST", "10.0.0.1"),
+        ("EVERPLAY_SERVICE_PORT_HTTP", "2567"),
+        ("EVERPLAY_GATEWAY_PORT_2567_TCP_ADDR", "10.0.0.1"),
+    ];
+    assert_eq!(sources(None, &variables, &[]).resolve().unwrap().config, Config::default());
+}
+
+#[test]
+fn the_page_in_the_documentation_is_the_one_the_settings_make() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        page == markdown(),
+        "docs/configuration.md is out of date; write it with: cargo run -- config --markdown > docs/configuration.md"
+    );
+}

@@ -1,0 +1,167 @@
+//! Static pages beside the rooms: headers, caching, and what a browser is told it may do.
+//!
+//! Always holds: every page carries a content security policy that runs no inline script or style; files whose name
+//! holds a hash of their content are cached for ever, all others are asked for again with their ETag.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// What a browser may load and run. Sockets to any host: the page may be told to play on another server.
+const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; object-src 'none'; \
+                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// One file.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// Its content.
+    pub bytes: Cow<'static, [u8]>,
+    /// Names the content: another content has another. Letters and digits.
+    pub version: String,
+}
+
+type Find = Arc<dyn Fn(&str) -> Option<Page> + Send + Sync>;
+
+/// Files to serve, found by their path without the leading slash.
+#[derive(Clone)]
+pub struct Pages {
+    find: Find,
+}
+
+impl Pages {
+    /// Pages from whatever `find` knows. `/` is `index.html`; what is not found is 404.
+    pub fn new(find: impl Fn(&str) -> Option<Page> + Send + Sync + 'static) -> Self {
+        Self { find: Arc::new(find) }
+    }
+
+    pub(crate) fn router(self) -> axum::Router {
+        axum::Router::new().fallback(move |method: Method, uri: Uri, headers: HeaderMap| {
+            let response = self.answer(&method, uri.path(), &headers);
+            async move { response }
+        })
+    }
+
+    fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> {
+        if method != Method::GET && method != Method::HEAD {
+            return bare(StatusCode::NOT_FOUND);
+        }
+        let path = match path.trim_start_matches('/') {
+            "" => "index.html",
+            path => path,
+        };
+        let Some(page) = (self.find)(path) else { return bare(StatusCode::NOT_FOUND) };
+        let etag = format!("\"{}\"", page.version);
+        let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        let fresh = known.flat_map(|tags| tags.split(',')).any(|tag| {
+            let tag = tag.trim();
+            tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
+        });
+        let mut response = bare(if fresh { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
+        let out = response.headers_mut();
+        let cache = if is_hashed(path) { "public, max-age=31536000, immutable" } else { "no-cache" };
+        out.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+        out.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        out.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        out.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+        if let Ok(etag) = HeaderValue::from_str(&etag) {
+            out.insert(header::ETAG, etag);
+        }
+        if !fresh {
+            out.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(path)));
+            out.insert(header::CONTENT_LENGTH, HeaderValue::from(page.bytes.len()));
+            if method == Method::GET {
+                *response.body_mut() = match page.bytes {
+                    Cow::Borrowed(bytes) => Body::from(bytes),
+                    Cow::Owned(bytes) => Body::from(bytes),
+                };
+            }
+        }
+        response
+    }
+}
+
+fn bare(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// Whether the name holds a hash, as bundlers write it: `assets/index-DiwrgTda.js`.
+fn is_hashed(path: &str) -> bool {
+    let Some(file) = path.strip_prefix("assets/") else { return false };
+    let stem = file.split_once('.').map_or(file, |(stem, _)| stem);
+    stem.len() > 9 && stem.is_char_boundary(stem.len() - 9) && {
+        let hash = &stem[stem.len() - 9..];
+        hash.starts_with('-')
+            && hash[1..].bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    }
+}
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "html" => "text/html; charset=utf-8",
+        "js" | "mjs" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "json" | "map" => "application/json",
+        "webmanifest" => "application/manifest+json",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "webp" => "image/webp",
+        "ico" => "image/x-icon",
+        "woff2" => "font/woff2",
+        "mp3" => "audio/mpeg",
+        "ogg" => "audio/ogg",
+        "wasm" => "application/wasm",
+        "txt" => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pages() -> Pages {
+        Pages::new(|path| match path {
+            "index.html" => Some(Page { bytes: Cow::Borrowed(b"<!doctype html>"), version: "v1".into() }),
+            "assets/index-DiwrgTda.js" => Some(Page { bytes: Cow::Borrowed(b"1"), version: "v2".into() }),
+            _ => None,
+        })
+    }
+
+    fn get(path: &str, etag: Option<&'static str>) -> Response<Body> {
+        let mut headers = HeaderMap::new();
+        if let Some(etag) = etag {
+            headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static(etag));
+        }
+        pages().answer(&Method::GET, path, &headers)
+    }
+
+    #[test]
+    fn the_root_is_the_index_and_nothing_else_falls_back_to_it() {
+        assert_eq!(get("/", None).status(), StatusCode::OK);
+        assert_eq!(get("/", None).headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
+        assert_eq!(get("/somewhere", None).status(), StatusCode::NOT_FOUND);
+        assert_eq!(pages().answer(&Method::POST, "/", &HeaderMap::new()).status(), StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn no_page_may_run_inline_code() {
+        let page = get("/", None);
+        let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.contains("default-src 'self'") && policy.contains("connect-src 'self' ws: wss:"));
+        assert!(!policy.contains("unsafe"));
+    }
+
+    #[test]
+    fn a_known_version_is_not_sent_again_and_hashed_files_are_never_asked_for_again() {
+        assert_eq!(get("/", None).headers()[header::ETAG], "\"v1\"");
+        assert_eq!(get("/", Some("\"v0\"")).status(), StatusCode::OK);
+        assert_eq!(get("/", Some("\"v0\", W/\"v1\"")).status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(get("/", None).headers()[header::CACHE_CONTROL], "no-cache");
+        let script = get("/assets/index-DiwrgTda.js", None);
+        assert_eq!(script.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
+    }
+}

@@ -1,0 +1,148 @@
+//! Joins the two halves that do not know each other: the gateway's port [`Rooms`], answered by a node.
+
+use bytes::Bytes;
+use everplay_gateway::{
+    Attach, AttachError, Attached, BoxFuture, ClientInfo, Frame, MatchError, MatchRequest, Outbox, PushError,
+    Readiness, RoomInbox, Rooms,
+};
+use everplay_node::{ClientSink, Handle, RoomLink};
+use everplay_room::{AuthRequest, FrameKind};
+use everplay_types::{CloseCode, RoomId, SessionId};
+use everplay_wire::matchmake::{Method, RoomListing, SeatReservation};
+use everplay_wire::{ClientFrame, InputOptions};
+use serde_json::json;
+use std::sync::Arc;
+
+/// A node as the gateway sees it.
+pub(crate) struct NodeRooms {
+    pub(crate) node: Handle,
+    /// Told to clients with their seat; None: they come back to where they came from.
+    pub(crate) public_address: Option<String>,
+}
+
+impl Rooms for NodeRooms {
+    fn matchmake(&self, request: MatchRequest) -> BoxFuture<'_, Result<SeatReservation, MatchError>> {
+        Box::pin(async move {
+            let wanted = everplay_node::MatchRequest {
+                method: method(request.method),
+                target: request.target,
+                options: request.options,
+                auth: auth(request.client),
+            };
+            match self.node.matchmake(wanted).await {
+                Ok(seat) => Ok(SeatReservation::new(
+                    seat.session_id.into(),
+                    RoomListing {
+                        name: seat.name,
+                        process_id: seat.process_id.into(),
+                        room_id: seat.room_id.into(),
+                        clients: seat.clients,
+                        max_clients: Some(seat.max_clients),
+                        public_address: self.public_address.clone(),
+                    },
+                )),
+                Err(error) => Err(MatchError { code: i32::from(error.code), message: error.message }),
+            }
+        })
+    }
+
+    fn attach(&self, request: Attach, outbox: Outbox) -> BoxFuture<'_, Result<Attached, AttachError>> {
+        Box::pin(async move {
+            // What is no id was never given out, so nobody has a seat under it.
+            let (Ok(room), Ok(session)) = (RoomId::new(&request.room), SessionId::new(&request.session))
+            else {
+                return Err(AttachError::NoSeat);
+            };
+            let wanted = everplay_node::Attach {
+                room,
+                session,
+                token: request.reconnection_token,
+                skip_handshake: request.skip_handshake,
+                dialect: request.dialect,
+            };
+            match self.node.attach(wanted, Arc::new(SocketSink(outbox))).await {
+                Ok(link) => Ok(Attached {
+                    messages_per_second: Some(link.messages_per_second()),
+                    inputs: InputOptions::default(),
+                    inbox: Box::new(NodeInbox(Some(link))),
+                }),
+                Err(error) if error.is_transient() => Err(AttachError::Restoring),
+                Err(_) => Err(AttachError::NoSeat),
+            }
+        })
+    }
+
+    fn readiness(&self) -> Readiness {
+        let status = self.node.status();
+        if status.ready { Readiness::Ready } else { Readiness::NotReady("restoring rooms".to_owned()) }
+    }
+
+    fn health(&self) -> serde_json::Value {
+        let status = self.node.status();
+        json!({ "ready": status.ready, "running": status.rooms, "paused": status.paused })
+    }
+}
+
+/// A socket as the node sees it.
+struct SocketSink(Outbox);
+
+impl ClientSink for SocketSink {
+    fn deliver(&self, kind: FrameKind, bytes: Bytes) {
+        let kind = match kind {
+            FrameKind::Patch => everplay_gateway::FrameKind::Patch,
+            FrameKind::State => everplay_gateway::FrameKind::State,
+            FrameKind::Message => everplay_gateway::FrameKind::Message,
+        };
+        self.0.deliver(Frame { bytes, kind });
+    }
+
+    fn close(&self, code: CloseCode, reason: &str) {
+        self.0.close(code, reason.to_owned());
+    }
+}
+
+/// A room's mailbox as the gateway sees it. None once the socket's end was reported.
+struct NodeInbox(Option<RoomLink>);
+
+impl RoomInbox for NodeInbox {
+    fn push(&mut self, _: ClientFrame<'_>, bytes: &Bytes) -> Result<(), PushError> {
+        let link = self.0.as_ref().ok_or(PushError::Closed)?;
+        link.push(bytes.clone()).map_err(|error| match error {
+            everplay_node::PushError::Full(_) => PushError::Full,
+            everplay_node::PushError::Closed => PushError::Closed,
+        })
+    }
+
+    fn resync(&mut self) {
+        if let Some(link) = &self.0 {
+            link.resync();
+        }
+    }
+
+    fn closed(&mut self, code: CloseCode) {
+        if let Some(link) = self.0.take() {
+            link.closed(code);
+        }
+    }
+}
+
+fn method(method: Method) -> everplay_node::Method {
+    match method {
+        Method::JoinOrCreate => everplay_node::Method::JoinOrCreate,
+        Method::Create => everplay_node::Method::Create,
+        Method::Join => everplay_node::Method::Join,
+        Method::JoinById => everplay_node::Method::JoinById,
+        Method::Reconnect => everplay_node::Method::Reconnect,
+    }
+}
+
+fn auth(client: ClientInfo) -> AuthRequest {
+    let header = |(name, value): (&axum::http::HeaderName, &axum::http::HeaderValue)| {
+        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+    };
+    AuthRequest {
+        token: client.token,
+        ip: Some(client.ip),
+        headers: client.headers.iter().filter_map(header).collect(),
+    }
+}

@@ -1,0 +1,173 @@
+//! One server in this process: stores, node and gateway, from the first open file to the last closed socket.
+//!
+//! ```text
+//! data directory -> stores -> node -> listen -> restore all rooms -> ready
+//! stop: no joins -> rooms durable -> sockets closed with 4010 -> stores closed
+//! ```
+//!
+//! While rooms are being restored the listener already answers, "come back in a moment": a client that knocks early
+//! is not told that its room is gone.
+
+use crate::config::{Config, Storage};
+use crate::data_dir::{self, draw_process_id};
+use crate::pages::Pages;
+use crate::rooms::NodeRooms;
+use crate::{Error, Result};
+use everplay_gateway::{BindError, RenderMetrics, Service};
+use everplay_live::{Arbiter, LiveStore, MemoryArbiter, MemoryLiveStore};
+use everplay_node::{Kind, Node, Restored};
+use everplay_types::{CloseCode, CustomerId};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+/// What a program plugs in, as opposed to what an operator sets.
+#[derive(Default)]
+pub(crate) struct Parts {
+    pub(crate) kinds: Vec<Kind>,
+    pub(crate) pages: Option<Pages>,
+    pub(crate) routes: axum::Router,
+    /// Answers `/metrics`. Only the program installs a recorder: there is one per process.
+    pub(crate) metrics: Option<RenderMetrics>,
+}
+
+/// A server that takes players. Dropping it closes every socket without a word; what clients saw is durable anyway.
+pub struct Running {
+    address: SocketAddr,
+    restored: Restored,
+    node: everplay_node::Handle,
+    gateway: everplay_gateway::Handle,
+    serving: JoinHandle<()>,
+}
+
+/// What a stop came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// Rooms with everything durable.
+    pub rooms: usize,
+    /// Rooms that were not in time: what they had not made durable was seen by nobody.
+    pub rooms_late: usize,
+    /// Sockets that did not close in time.
+    pub sockets_late: u32,
+}
+
+pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
+    let (stores, process_id) = open_stores(&config)?;
+    let options = everplay_node::Options {
+        process_id,
+        customer: CustomerId::default(),
+        limits: everplay_node::Limits {
+            rooms: config.max_rooms,
+            mailbox: config.max_mailbox,
+            ..everplay_node::Limits::default()
+        },
+        snapshots: everplay_node::SnapshotPolicy::default(),
+    };
+    let node = Node::start(options, parts.kinds, stores.live, stores.arbiter);
+    let public_address = Some(config.public_address.clone()).filter(|address| !address.is_empty());
+    let rooms = Arc::new(NodeRooms { node: node.clone(), public_address });
+    let app = match parts.pages {
+        Some(pages) => parts.routes.merge(pages.router()),
+        None => parts.routes,
+    };
+    let service = Service::bind(
+        gateway_options(&config),
+        everplay_gateway::Parts { app, metrics: parts.metrics, ..everplay_gateway::Parts::new(rooms) },
+    )
+    .map_err(|error| match error {
+        BindError::Listen { address, source } => Error::Bind { address, source },
+        BindError::Option(error) => Error::Command(error.to_string()),
+    })?;
+    let (address, gateway) = (service.address(), service.handle());
+    let serving = tokio::spawn(service.run());
+    let restored = node.restore().await.map_err(|error| Error::Restore(error.to_string()))?;
+    Ok(Running { address, restored, node, gateway, serving })
+}
+
+impl Running {
+    /// Where it listens; tells the port when a free one was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What came back from the data directory.
+    pub fn restored(&self) -> &Restored {
+        &self.restored
+    }
+
+    /// The rooms, to ask about them.
+    pub fn node(&self) -> &everplay_node::Handle {
+        &self.node
+    }
+
+    /// Takes no more joins, makes every room durable, closes every socket with a code that makes its client come
+    /// back. Returns at the latest after `deadline`.
+    pub async fn stop(mut self, deadline: Duration) -> Stopped {
+        let began = Instant::now();
+        self.gateway.drain();
+        let drained = self.node.drain(deadline).await;
+        // Sockets get what is left of the time, and a moment in any case: a close code is what brings clients back.
+        let left = deadline.saturating_sub(began.elapsed()).max(Duration::from_millis(100));
+        let sockets_late = self.gateway.stop(CloseCode::MAY_TRY_RECONNECT, left).await;
+        // The service ends by itself after stop(); a panic in it has nothing left to spoil.
+        let _ = (&mut self.serving).await;
+        Stopped { rooms: drained.settled, rooms_late: drained.unsettled, sockets_late }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+struct Stores {
+    live: Arc<dyn LiveStore>,
+    arbiter: Arc<dyn Arbiter>,
+}
+
+fn open_stores(config: &Config) -> Result<(Stores, everplay_types::ProcessId)> {
+    match config.storage {
+        Storage::Memory => {
+            let live = Arc::new(MemoryLiveStore::new());
+            let arbiter = Arc::new(MemoryArbiter::new(rand::random()));
+            Ok((Stores { live, arbiter }, draw_process_id()))
+        }
+        Storage::Sqlite => {
+            let (store, process_id) = data_dir::open(&config.data_dir)?;
+            let arbiter = Arc::new(store.arbiter());
+            Ok((Stores { live: Arc::new(store), arbiter }, process_id))
+        }
+    }
+}
+
+fn gateway_options(config: &Config) -> everplay_gateway::Options {
+    everplay_gateway::Options {
+        host: config.host,
+        port: config.port,
+        trusted_proxies: config.trusted_proxies.clone(),
+        limits: everplay_gateway::Limits {
+            connections: config.max_connections,
+            connections_per_ip: config.max_connections_per_ip,
+            header_bytes: config.max_headers.0,
+            header_read: config.header_timeout,
+            body_bytes: config.max_body.0,
+            frame_bytes: config.max_frame.0,
+            outbox_bytes: config.max_outbox.0,
+            ping_every: config.ping_interval,
+            ..everplay_gateway::Limits::default()
+        },
+        ..everplay_gateway::Options::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_of_the_settings_are_those_of_the_gateway() {
+        assert_eq!(gateway_options(&Config::default()), everplay_gateway::Options::default());
+    }
+}
