@@ -4,8 +4,8 @@
 //! Every other path is the gateway without any room.
 
 use everplay_gateway::{
-    Attach, AttachError, Attached, BoxFuture, Incoming, MatchError, MatchRequest, Options, Outbox, Parts,
-    Readiness, Rooms, Service, Socket,
+    Attach, AttachError, Attached, BindError, BoxFuture, Incoming, MatchError, MatchRequest, Options, Outbox,
+    Parts, Readiness, Rooms, Service, Socket,
 };
 use everplay_types::CloseCode;
 use everplay_wire::matchmake::SeatReservation;
@@ -54,15 +54,20 @@ async fn echo(mut socket: Socket) {
     socket.finish(Duration::from_secs(1)).await;
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let address: SocketAddr = std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:0").parse()?;
+/// The listener with an echo at `/`. Must be called inside a tokio runtime.
+pub(crate) fn service(address: SocketAddr) -> Result<Service, BindError> {
     let mut options = Options { host: address.ip(), port: address.port(), ..Options::default() };
     // The suites send messages of 16 MiB.
     options.limits.frame_bytes = 32 * 1024 * 1024;
     let mut parts = Parts::new(Arc::new(NoRooms));
     parts.sockets.insert("/".to_owned(), Arc::new(|socket| Box::pin(echo(socket))));
-    let service = Service::bind(options, parts)?;
+    Service::bind(options, parts)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let address: SocketAddr = std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:0").parse()?;
+    let service = service(address)?;
     println!("{}", service.address());
     let handle = service.handle();
     let running = tokio::spawn(service.run());
