@@ -51,8 +51,8 @@ export class GameView {
     rematch: this.#action("Rematch", () => this.#table.rematch(), "button primary"),
     next: this.#action("Find another opponent", () => this.#exits.again(this.#table), "button"),
     forfeit: this.#action("Give up", () => void this.#giveUp(), "button quiet"),
-    watch: this.#action("Copy link to watch", () => void this.#copy(true), "button quiet"),
     leave: this.#action("Leave", () => void this.leave(), "button quiet"),
+    watch: this.#action("Copy link to watch", () => void this.#copy(true), "button quiet"),
   };
 
   constructor(table: Table, exits: Exits) {
@@ -181,7 +181,8 @@ export class GameView {
     const live = this.#table.link === "live";
     const over = game.phase === "finished";
     const show = (button: HTMLButtonElement, shown: boolean, enabled = live) => {
-      if (button.hidden === shown && !shown === false && document.activeElement === button && !shown) this.#cells[this.#focus]?.focus();
+      // Focus must not fall to the page's start because what it was on is gone.
+      if (!shown && document.activeElement === button) this.#cells[this.#focus]?.focus({ preventScroll: true });
       button.hidden = !shown;
       button.setAttribute("aria-disabled", String(!enabled));
     };

@@ -1,0 +1,156 @@
+/**
+ * A server to kill and people at its page, for the tests beside this file.
+ *
+ * The server is the program named by EVERPLAY_BIN (default: the debug build of this repository), on a free
+ * port of 127.0.0.1 with a data directory of its own. The browser is CHROMIUM (default /usr/bin/chromium).
+ * Everything started here is ended by its process id.
+ */
+import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const BIN = process.env.EVERPLAY_BIN ?? fileURLToPath(new URL("../../target/debug/everplay", import.meta.url));
+const START_MS = 20_000;
+
+/** One server with its data, which outlives the server's processes. */
+export class Server {
+  #child;
+  #log = "";
+
+  static async start() {
+    const server = new Server();
+    server.dir = await mkdtemp(join(tmpdir(), "everplay-browser-"));
+    server.port = await freePort();
+    server.url = `http://127.0.0.1:${server.port}`;
+    await server.up();
+    return server;
+  }
+
+  /** Starts a process on the same port and data; returns when it says where it listens. */
+  async up() {
+    const child = spawn(BIN, ["serve", "--port", String(this.port), "--data-dir", this.dir], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#child = child;
+    this.exited = new Promise((resolve) => child.once("exit", (code, signal) => resolve(signal ?? code)));
+    await new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`no address after ${START_MS} ms:\n${this.#log}`)), START_MS);
+      const hear = (chunk) => {
+        this.#log = (this.#log + chunk).slice(-20_000);
+        if (this.#log.includes(this.url)) {
+          clearTimeout(timer);
+          resolve();
+        }
+      };
+      this.#log = "";
+      child.stdout.on("data", hear);
+      child.stderr.on("data", (chunk) => (this.#log = (this.#log + chunk).slice(-20_000)));
+      child.once("error", reject);
+      child.once("exit", (code, signal) => reject(new Error(`ended with ${signal ?? code}:\n${this.#log}`)));
+    });
+  }
+
+  /** kill -9; returns when the process is gone. */
+  async kill() {
+    process.kill(this.#child.pid, "SIGKILL");
+    await this.exited;
+  }
+
+  /** What the running process printed. */
+  get log() {
+    return this.#log;
+  }
+
+  async end() {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) await this.kill();
+    await rm(this.dir, { recursive: true, force: true });
+  }
+}
+
+async function freePort() {
+  const probe = createServer();
+  await new Promise((resolve) => probe.listen(0, "127.0.0.1", resolve));
+  const { port } = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+export function browser() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    headless: true,
+    args: [
+      "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+      "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    ],
+  });
+}
+
+/** One person: a browser context of their own, so that nothing is shared but the server. */
+export class Person {
+  /** What went wrong in the page; a test ends by looking that it stayed empty. */
+  faults = [];
+
+  static async arrive(chrome, server, name, options = {}) {
+    const person = new Person();
+    person.name = name;
+    person.server = server;
+    person.context = await chrome.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: "reduce", ...options });
+    person.page = await person.context.newPage();
+    person.page.setDefaultTimeout(15_000);
+    person.page.on("pageerror", (error) => person.faults.push(String(error)));
+    person.page.on("console", (message) => {
+      // The SDK's attempts while the server is down are failed requests, as they should be.
+      const text = message.text();
+      if (message.type() === "error" && !/ERR_CONNECTION_REFUSED|WebSocket connection/.test(text)) person.faults.push(text);
+    });
+    await person.page.goto(`${server.url}/${options.hash ?? ""}`);
+    return person;
+  }
+
+  get status() {
+    return this.page.locator(".status");
+  }
+
+  cell(index) {
+    return this.page.locator(`[data-cell="${index}"]`);
+  }
+
+  async named() {
+    await this.page.getByLabel("Your name").fill(this.name);
+  }
+
+  async press(button) {
+    await this.page.getByRole("button", { name: button, exact: true }).click();
+  }
+
+  /** Returns when the headline reads so. */
+  async sees(text, timeout) {
+    await this.page.locator(".status", { hasText: text }).waitFor({ timeout });
+  }
+
+  async seesNote(text) {
+    await this.page.locator(".note", { hasText: text }).waitFor();
+  }
+
+  /** Plays a cell when it is this person's turn, and waits until the server has put the mark there. */
+  async plays(index) {
+    await this.sees("Your turn");
+    await this.cell(index).click();
+    await this.page.locator(`[data-cell="${index}"]:not([data-mark="0"])`).waitFor();
+  }
+
+  /** The board as nine characters. */
+  async board() {
+    const marks = await this.page.locator("[data-cell]").evaluateAll((cells) => cells.map((cell) => cell.dataset.mark));
+    return marks.map((mark) => "-XO"[Number(mark ?? 0)]).join("");
+  }
+
+  async leaves() {
+    await this.context.close();
+  }
+}
