@@ -5,5 +5,5 @@ mod pages;
 use everplay_tictactoe::TicTacToe;
 
 fn main() -> everplay::Result {
-    everplay::App::new().room::<TicTacToe>("tic_tac_toe").pages(pages::arcade()).run()
+    everplay::App::new().room::<TicTacToe>("tic_tac_toe").filter_by(["mode"]).pages(pages::arcade()).run()
 }
