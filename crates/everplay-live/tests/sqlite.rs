@@ -155,6 +155,11 @@ fn a_full_file_refuses_and_recovers() {
     let mut owner = block_on(Owner::new(&store, "full"));
     let refused = fill(&store, &mut owner, 1000);
     assert!(store.stats().full > 0);
+    let image = vec![0; 500 << 10].into();
+    let Position { last: seq, chain } = owner.at;
+    let image = Snapshot { room: owner.room.clone(), token: owner.token, seq, chain, bytes: image };
+    let outcome = block_on(store.publish_snapshot(image));
+    assert!(matches!(outcome, Err(SnapshotError::Refused(RoomError::Full))), "{outcome:?}");
     // Still full, still nothing lost, and a smaller thing that changes no size is possible.
     assert!(matches!(block_on(store.append(refused.clone())), Err(AppendError::Full)));
     let (room, at, fence) = (owner.room.clone(), owner.at, owner.token);
@@ -166,6 +171,33 @@ fn a_full_file_refuses_and_recovers() {
     let done = block_on(store.append(refused.clone())).unwrap();
     assert_eq!(done.last, Seq(at.last.0 + 2));
     assert_eq!(block_on(store.append(refused)).unwrap(), done);
+}
+
+/// A full file gives its space to those who go on once another room ended, although everyone keeps asking for more.
+#[test]
+fn a_full_file_can_be_emptied() {
+    let dir = tempfile::tempdir().unwrap();
+    let (max_bytes, retention) = (Some(400 << 10), Duration::ZERO);
+    let store =
+        SqliteLiveStore::open(SqliteOptions { max_bytes, retention, ..SqliteOptions::new(dir.path()) })
+            .unwrap();
+    let mut large = block_on(Owner::new(&store, "large"));
+    let waiting = block_on(Owner::new(&store, "waiting"));
+    fill(&store, &mut large, 1000);
+    let batch = waiting.next([[b'x'; 3000]]);
+    let pending = store.append(batch.clone());
+    let closed = store.close(large.room.clone(), large.token);
+    let also = store.append(batch.clone());
+    assert!(matches!(block_on(pending), Err(AppendError::Full)));
+    let _ = block_on(also);
+    if block_on(closed).is_err() {
+        until(|| block_on(store.close(large.room.clone(), large.token)).is_ok());
+    }
+    until(|| {
+        let all: Vec<_> = (0..20).map(|_| store.append(batch.clone())).collect();
+        all.into_iter().map(block_on).filter(Result::is_ok).count() == 20
+    });
+    assert_eq!(load(&store, &waiting.room).unwrap().tail.len(), 1);
 }
 
 /// A file system that is really full, and has space again later. Needs the right to mount one; without it the test

@@ -55,6 +55,9 @@ pub const FILE_NAME: &str = "journal.sqlite";
 /// The file whose lock says that the directory is in use. Empty, never deleted.
 pub const LOCK_NAME: &str = "lock";
 
+/// Pages that each reader thread keeps, in KiB.
+const READER_CACHE_KIB: i64 = 16 << 10;
+
 /// Settings of a [`SqliteLiveStore`].
 #[derive(Debug, Clone)]
 pub struct SqliteOptions {
@@ -187,7 +190,8 @@ struct Shared {
 struct Service {
     shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
-    others: Vec<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
+    checkpoints: Option<JoinHandle<()>>,
     /// Released when everything else has ended.
     _lock: File,
 }
@@ -198,10 +202,12 @@ impl Drop for Service {
         // A thread that panicked has poisoned the store already; here is nobody left to tell.
         let _ = self.writer.take().map(JoinHandle::join);
         self.shared.readers.close();
-        self.shared.checkpoint.close();
-        for thread in self.others.drain(..) {
+        for thread in self.readers.drain(..) {
             let _ = thread.join();
         }
+        // Last, because the last connection to close brings the log into the file, which one that only reads cannot.
+        self.shared.checkpoint.close();
+        let _ = self.checkpoints.take().map(JoinHandle::join);
     }
 }
 
@@ -258,20 +264,23 @@ impl SqliteLiveStore {
             index: Mutex::new(std::mem::take(&mut contents.index)),
             stats: Stats::default(),
         });
-        let mut service = Service { shared, writer: None, others: Vec::new(), _lock: lock };
+        let mut service =
+            Service { shared, writer: None, readers: Vec::new(), checkpoints: None, _lock: lock };
         let thread = |name: &str| std::thread::Builder::new().name(format!("journal-{name}"));
         for n in 0..options.readers.max(1) {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let conn = schema::connect(&path, flags).map_err(failed)?;
+            // Records of rooms that played at the same time share pages: loading many rooms meets them again.
+            conn.pragma_update(None, "cache_size", -READER_CACHE_KIB).map_err(failed)?;
             let shared = Arc::clone(&service.shared);
             let run = move || shared.readers.run(&shared, &conn);
-            service.others.push(thread(&format!("read-{n}")).spawn(run).map_err(io(&dir))?);
+            service.readers.push(thread(&format!("read-{n}")).spawn(run).map_err(io(&dir))?);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let checkpoints = schema::connect(&path, flags).map_err(failed)?;
         let shared = Arc::clone(&service.shared);
         let run = move || shared.checkpoint.run(&checkpoints);
-        service.others.push(thread("checkpoint").spawn(run).map_err(io(&dir))?);
+        service.checkpoints = Some(thread("checkpoint").spawn(run).map_err(io(&dir))?);
         let writer = Writer::new(Arc::clone(&service.shared), conn, contents);
         service.writer = Some(thread("write").spawn(move || writer.run()).map_err(io(&dir))?);
         Ok(SqliteLiveStore { service: Arc::new(service) })

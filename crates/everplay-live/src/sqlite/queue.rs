@@ -271,8 +271,9 @@ impl Queue {
     }
 
     /// The next group: whatever queued while the last one was committed, up to the bounds of a group. Waits for the
-    /// first command until `until` (`None`: without end). `None` when the store closes and nothing is left.
-    pub(super) fn take(&self, until: Option<Instant>) -> Option<Vec<Command>> {
+    /// first command until `until` (`None`: without end). `alone`: at most one command, so that it stands or falls by
+    /// itself. `None` when the store closes and nothing is left.
+    pub(super) fn take(&self, until: Option<Instant>, alone: bool) -> Option<Vec<Command>> {
         let mut waiting = self.waiting.lock();
         while waiting.commands.is_empty() {
             if waiting.end.is_some() {
@@ -291,9 +292,8 @@ impl Queue {
         }
         let mut group = Vec::new();
         let mut bytes = 0;
-        while group.len() < self.bounds.group_commands
-            && (bytes < self.bounds.group_bytes || group.is_empty())
-        {
+        let commands = if alone { 1 } else { self.bounds.group_commands };
+        while group.len() < commands && (bytes < self.bounds.group_bytes || group.is_empty()) {
             let Some(command) = waiting.commands.pop_front() else { break };
             let weight = command.weight();
             waiting.bytes -= weight;
@@ -302,6 +302,11 @@ impl Queue {
             group.push(command);
         }
         Some(group)
+    }
+
+    /// Bytes of snapshots under way that are allowed: as many as may wait in front.
+    pub(super) fn upload_bytes(&self) -> usize {
+        self.bounds.queue_bytes
     }
 
     /// Takes nothing more in; what is queued is still done.

@@ -60,6 +60,8 @@ pub(super) struct Writer {
     next_room: RoomNo,
     next_part: i64,
     uploads: VecDeque<Upload>,
+    /// Bytes of `uploads`.
+    upload_bytes: usize,
     /// Groups none of whose rows is needed.
     dead: VecDeque<i64>,
     dead_rows: u64,
@@ -70,6 +72,7 @@ pub(super) struct Writer {
     orphans: VecDeque<(i64, u32)>,
     /// Closed rooms by the time they closed.
     closed: BTreeSet<(u64, RoomNo)>,
+    /// The disk was full: until then no deletions and pieces of snapshots, and each command in a commit of its own.
     pause: Option<Instant>,
     since_checkpoint: usize,
 }
@@ -156,6 +159,7 @@ impl Writer {
             next_room,
             next_part,
             uploads: VecDeque::new(),
+            upload_bytes: 0,
             dead,
             dead_rows,
             live_rows,
@@ -171,8 +175,23 @@ impl Writer {
     pub(super) fn run(mut self) {
         // Should this thread panic, nobody may wait for it.
         let guard = PoisonOnPanic(Arc::clone(&self.shared));
-        while let Some(commands) = self.shared.queue.take(self.wait_until()) {
-            if let Err(reason) = self.group(commands) {
+        while let Some(commands) = self.shared.queue.take(self.wait_until(), self.pause.is_some()) {
+            let mut outcome = Ok(());
+            if self.pause.is_some_and(|until| until <= Instant::now()) {
+                // What gives space back must not fail together with what needs it.
+                self.pause = None;
+                outcome = self.group(Vec::new());
+            }
+            let outcome = match outcome {
+                Ok(()) => self.group(commands),
+                Err(reason) => {
+                    for command in commands {
+                        command.fail(Failure::Unavailable(Unavailable::new(&reason)));
+                    }
+                    Err(reason)
+                }
+            };
+            if let Err(reason) = outcome {
                 let why =
                     Unavailable::new(format!("{}: {reason}; nothing is written any more", self.shared.file));
                 self.shared.queue.poison(&why);
@@ -211,16 +230,22 @@ impl Writer {
             self.decide(&mut plan, command);
         }
         self.purge(&mut plan);
-        if self.pause.is_some_and(|until| until <= Instant::now()) {
-            self.pause = None;
-        }
         let failure = match self.write(&plan) {
             Ok(written) => {
                 self.apply(&mut plan, written);
                 None
             }
             Err(Trouble::Full) => {
-                self.pause = Some(Instant::now() + PAUSE_WHEN_FULL);
+                if self.pause.is_none() {
+                    // Snapshots are what a room can do without; half of one only takes the space of appends.
+                    for upload in self.uploads.drain(..) {
+                        self.orphans.push_back((upload.first, upload.parts));
+                        Command::Snapshot(upload).fail(Failure::Full);
+                    }
+                    self.upload_bytes = 0;
+                }
+                // Not prolonged by those who keep asking.
+                self.pause.get_or_insert_with(|| Instant::now() + PAUSE_WHEN_FULL);
                 self.shared.stats.full.fetch_add(1, Ordering::Relaxed);
                 // What the log holds may fit into the pages, and then the log starts over.
                 self.shared.checkpoint.wish();
@@ -244,7 +269,10 @@ impl Writer {
         }
         for upload in plan.uploads {
             match &failure {
-                None => self.uploads.push_back(upload),
+                None => {
+                    self.upload_bytes += upload.frame.len();
+                    self.uploads.push_back(upload);
+                }
                 Some(failure) => Command::Snapshot(upload).fail(failure.clone()),
             }
         }
@@ -303,7 +331,13 @@ impl Writer {
                 Reply::Position(Sent { to: answer, outcome })
             }
             Command::Snapshot(upload) => match self.snapshot(plan, &upload) {
-                Ok(true) => return plan.uploads.push(upload),
+                Ok(true) => {
+                    let planned: usize = plan.uploads.iter().map(|upload| upload.frame.len()).sum();
+                    if self.upload_bytes + planned < self.shared.queue.upload_bytes() {
+                        return plan.uploads.push(upload);
+                    }
+                    Reply::Snapshot(Sent { to: upload.answer, outcome: Err(RoomError::Busy.into()) })
+                }
                 Ok(false) => Reply::Snapshot(Sent { to: upload.answer, outcome: Ok(()) }),
                 Err(error) => Reply::Snapshot(Sent { to: upload.answer, outcome: Err(error) }),
             },
@@ -783,6 +817,7 @@ impl Writer {
         }
         while self.uploads.front().is_some_and(|upload| upload.offset == upload.frame.len()) {
             let upload = self.uploads.pop_front().expect("there is a front");
+            self.upload_bytes -= upload.frame.len();
             shared.readers.verify(upload);
         }
         self.since_checkpoint += written.bytes;
