@@ -8,9 +8,9 @@ use crate::full::{Full, FullScope};
 use crate::prim::Primitive;
 use crate::restore::{Load, Meta, RestoreError};
 use crate::slab::Slab;
-use crate::structure::{Change, Field, FieldType, Item, ItemType, Patch};
+use crate::structure::{Change, Field, FieldType, Item, ItemType, Optional, Patch};
 use crate::track::CollectionSlot;
-use crate::types::{CollectionKind, FieldSpec, Kind, Prim, Registry, TypeTable};
+use crate::types::{CollectionKind, FieldSpec, Kind, Prim, Registry, TypeNo, TypeTable};
 use crate::view::{Granted, Scope, Tag, ViewId, ViewSet};
 use std::fmt;
 
@@ -197,6 +197,12 @@ macro_rules! bag {
         impl<T: ItemType> FieldType for $name<T> {
             fn kind(registry: &mut Registry, prim: Option<Prim>) -> Kind {
                 Kind::Collection(CollectionKind::$kind, T::item_kind(registry, prim))
+            }
+        }
+
+        impl<T: Item> Optional for $name<T> {
+            fn blank_value(_spec: &FieldSpec, _ty: Option<TypeNo>, _types: &TypeTable) -> Self {
+                Self::new()
             }
         }
 

@@ -43,6 +43,7 @@ extern crate self as everplay_schema;
 mod bag;
 mod child;
 mod decode;
+mod dynamic;
 mod full;
 mod handshake;
 mod list;
@@ -68,6 +69,7 @@ pub use child::Child;
 pub use decode::{
     DecodeError, DecodedType, DecodedTypes, Decoder, Items, MAX_DEPTH, MEMORY_PER_BYTE, Node, Value,
 };
+pub use dynamic::{DynField, DynItem, DynStruct};
 pub use everplay_schema_derive::State;
 pub use full::FullForm;
 pub use handshake::Generation;
@@ -78,7 +80,10 @@ pub use prim::Primitive;
 pub use replica::{Inspector, Recovery, Replica, inspect};
 pub use restore::{FORMAT_VERSION, RestoreError};
 pub use structure::{ArrayForm, Item, State};
-pub use types::{CollectionKind, MAX_FIELDS, Prim, TypeTable};
+pub use types::{
+    CollectionKind, FieldDef, FieldSpec, ItemKind, Kind, MAX_FIELDS, Modifiers, Prim, TypeDef, TypeDesc, TypeError, TypeNo,
+    TypeTable,
+};
 pub use view::{FieldTag, Tag, ViewId, ViewSet};
 
 /// What `#[derive(State)]` writes code against. Not for use by hand.

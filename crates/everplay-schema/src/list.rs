@@ -4,9 +4,9 @@ use crate::decode::Value;
 use crate::full::{Full, FullScope};
 use crate::output::NO_REF;
 use crate::restore::{Load, Meta, RestoreError};
-use crate::structure::{Change, Field, FieldType, Item, ItemType, Patch};
+use crate::structure::{Change, Field, FieldType, Item, ItemType, Optional, Patch};
 use crate::track::{CollectionSlot, Track};
-use crate::types::{CollectionKind, FieldSpec, Kind, Prim, Registry, TypeTable};
+use crate::types::{CollectionKind, FieldSpec, Kind, Prim, Registry, TypeNo, TypeTable};
 use crate::view::{Granted, Scope, Tag, ViewId, ViewSet, Visibility};
 use std::cmp::Ordering;
 use std::fmt;
@@ -428,6 +428,12 @@ impl<T: Item> Extend<T> for List<T> {
 impl<T: ItemType> FieldType for List<T> {
     fn kind(registry: &mut Registry, prim: Option<Prim>) -> Kind {
         Kind::Collection(CollectionKind::Array, T::item_kind(registry, prim))
+    }
+}
+
+impl<T: Item> Optional for List<T> {
+    fn blank_value(_spec: &FieldSpec, _ty: Option<TypeNo>, _types: &TypeTable) -> Self {
+        Self::new()
     }
 }
 

@@ -4,9 +4,9 @@ use crate::decode::Value;
 use crate::full::{Full, FullScope};
 use crate::restore::{Load, Meta, RestoreError};
 use crate::slab::Slab;
-use crate::structure::{Change, Field, FieldType, Item, ItemType, Patch};
+use crate::structure::{Change, Field, FieldType, Item, ItemType, Optional, Patch};
 use crate::track::CollectionSlot;
-use crate::types::{CollectionKind, FieldSpec, Kind, Prim, Registry, TypeTable};
+use crate::types::{CollectionKind, FieldSpec, Kind, Prim, Registry, TypeNo, TypeTable};
 use crate::view::{Granted, Scope, Tag, ViewId, ViewSet};
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
@@ -224,6 +224,12 @@ impl<K: AsRef<str>, T: Item> Extend<(K, T)> for Map<T> {
 impl<T: ItemType> FieldType for Map<T> {
     fn kind(registry: &mut Registry, prim: Option<Prim>) -> Kind {
         Kind::Collection(CollectionKind::Map, T::item_kind(registry, prim))
+    }
+}
+
+impl<T: Item> Optional for Map<T> {
+    fn blank_value(_spec: &FieldSpec, _ty: Option<TypeNo>, _types: &TypeTable) -> Self {
+        Self::new()
     }
 }
 

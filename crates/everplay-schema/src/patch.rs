@@ -59,7 +59,10 @@ pub(crate) fn walk<T: Structure>(
         value.visit(&mut slot.shadow, ty, &mut Descend { scope, cx });
     }
     slot.fresh = false;
-    if let Some(inside) = &mut slot.inside {
+    if let Some(inside) = &mut slot.inside
+        && inside.now != inside.seen
+    {
+        crate::meta::inside(&mut cx.out.meta, slot.ref_id, &inside.now);
         inside.seen = inside.now.clone();
     }
 }

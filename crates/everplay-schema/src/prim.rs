@@ -18,7 +18,7 @@ pub trait Primitive: Clone + Send + Default + 'static {
     /// Appends the value as `prim`; `exact` writes a `number` without rounding.
     fn put(&self, prim: &Prim, exact: bool, out: &mut Vec<u8>);
     /// Replaces a value by what clients will read, where the room must hold that (quantized).
-    fn settle(&mut self, _prim: &Prim) {}
+    fn normalise(&mut self, _prim: &Prim) {}
     /// Whether a client reads something else than the value.
     fn rounded(&self, _prim: &Prim) -> bool {
         false
@@ -81,7 +81,7 @@ macro_rules! float {
                 }
             }
             #[expect(clippy::unnecessary_cast, reason = "one text for both widths")]
-            fn settle(&mut self, prim: &Prim) {
+            fn normalise(&mut self, prim: &Prim) {
                 if let Prim::Quantized(range) = prim {
                     *self = range.dequantize(range.quantize(*self as f64)) as $rust;
                 }
@@ -204,7 +204,7 @@ pub(crate) fn poll_primitive<T: Primitive>(value: &mut T, slot: &mut Option<T>, 
             return Change::None;
         }
         if let Some(prim @ Prim::Quantized(_)) = spec.prim() {
-            value.settle(prim);
+            value.normalise(prim);
             if value.same(told) {
                 return Change::None;
             }
@@ -213,7 +213,7 @@ pub(crate) fn poll_primitive<T: Primitive>(value: &mut T, slot: &mut Option<T>, 
         return Change::Set;
     }
     if let Some(prim) = spec.prim() {
-        value.settle(prim);
+        value.normalise(prim);
     }
     *slot = Some(value.clone());
     Change::Set

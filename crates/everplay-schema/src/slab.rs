@@ -64,6 +64,8 @@ pub(crate) struct Slab<K, T: Item> {
     restarts: bool,
     /// Streams: items below this index were sent to everyone.
     sent_until: u32,
+    /// The counters as the journal has them.
+    told: (u32, u32),
     pub(crate) max_per_tick: u32,
     pub(crate) track: Track,
 }
@@ -79,6 +81,7 @@ impl<K: Key, T: Item> Slab<K, T> {
             next_index: 0,
             restarts,
             sent_until: 0,
+            told: (0, 0),
             max_per_tick: MAX_PER_TICK,
             track: Track::default(),
         }
@@ -187,7 +190,7 @@ impl<K: Key, T: Item> Slab<K, T> {
         self.touched.clear();
         self.all_touched = false;
         self.cleared |= known;
-        if self.restarts {
+        if self.restarts && self.cleared {
             self.next_index = 0;
         }
     }
@@ -292,20 +295,18 @@ impl<K: Key, T: Item> Slab<K, T> {
         let streaming = is_stream(spec);
         let idle = self.touched.is_empty() && !self.all_touched && !self.cleared && !self.track.fresh;
         let steady = scope.is_steady() && self.track.is_settled();
-        if idle && steady && !(streaming && self.sent_until < self.next_index) {
+        let counted = self.told == (self.next_index, self.sent_until);
+        if idle && steady && counted && !(streaming && self.sent_until < self.next_index) {
             return;
         }
-        let counter = (self.next_index, self.sent_until);
         if std::mem::take(&mut self.cleared) {
             self.clear_op(scope, cx);
         }
         let send_until = self.stream_budget(spec, cx);
         let touched = std::mem::take(&mut self.touched);
         let whole = self.all_touched || !steady || self.track.fresh;
-        let mut changed = self.track.fresh;
         for &index in &touched {
             if let Some(at) = self.find(index) {
-                changed = true;
                 self.entry_ops(at, spec, scope, send_until, cx);
             }
         }
@@ -349,7 +350,8 @@ impl<K: Key, T: Item> Slab<K, T> {
             }
         }
         self.track.settle(cx);
-        if changed || counter != (self.next_index, self.sent_until) {
+        if self.track.fresh || self.told != (self.next_index, self.sent_until) {
+            self.told = (self.next_index, self.sent_until);
             meta::counter(&mut cx.out.meta, self.track.ref_id, self.next_index, self.sent_until);
         }
         self.track.fresh = false;
@@ -698,6 +700,7 @@ impl<K: Key, T: Item> Slab<K, T> {
         if let Some((next, sent)) = cx.counter(ref_id) {
             (self.next_index, self.sent_until) = (self.next_index.max(next), sent);
         }
+        self.told = (self.next_index, self.sent_until);
         Ok(())
     }
 

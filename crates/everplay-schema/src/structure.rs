@@ -294,7 +294,19 @@ impl<T: ItemType> FieldType for T {
     }
 }
 
-impl<T: Item> Field for Option<T> {
+/// What can be left unset: everything that can be a field, but options.
+pub trait Optional: Field {
+    /// A value to load into.
+    fn blank_value(spec: &FieldSpec, ty: Option<TypeNo>, types: &TypeTable) -> Self;
+}
+
+impl<T: Item> Optional for T {
+    fn blank_value(spec: &FieldSpec, ty: Option<TypeNo>, types: &TypeTable) -> Self {
+        T::blank_item(spec, ty, types)
+    }
+}
+
+impl<T: Optional> Field for Option<T> {
     type Slot = OptionSlot<T::Slot>;
 
     fn poll(&mut self, slot: &mut Self::Slot, spec: &FieldSpec, cx: &mut Patch<'_>) -> Change {
@@ -387,7 +399,7 @@ impl<T: Item> Field for Option<T> {
             return Ok(());
         }
         let ty = cx.instance_type(spec, value)?;
-        self.insert(T::blank_item(spec, ty, cx.types())).load(&mut slot.slot, spec, value, cx)?;
+        self.insert(T::blank_value(spec, ty, cx.types())).load(&mut slot.slot, spec, value, cx)?;
         slot.known = true;
         Ok(())
     }
@@ -400,7 +412,7 @@ pub struct OptionSlot<S> {
     slot: S,
 }
 
-impl<T: ItemType> FieldType for Option<T> {
+impl<T: FieldType + Optional> FieldType for Option<T> {
     fn kind(registry: &mut Registry, prim: Option<Prim>) -> Kind {
         T::kind(registry, prim)
     }
