@@ -21,10 +21,13 @@
 
 mod arbiter;
 mod error;
+#[doc(hidden)]
+pub mod group;
 mod memory;
 mod port;
 pub mod record;
 mod rules;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 #[doc(hidden)]
 pub mod suite;
@@ -39,8 +42,7 @@ pub use port::{
     Position, Registration, RoomState, Snapshot,
 };
 pub use record::Chain;
-#[doc(hidden)]
-pub use sqlite::decode_group;
+#[cfg(feature = "sqlite")]
 pub use sqlite::{
     FILE_NAME, LOCK_NAME, OpenError, SCHEMA_VERSION, SqliteArbiter, SqliteLiveStore, SqliteOptions,
     SqliteStats,

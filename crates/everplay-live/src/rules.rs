@@ -180,6 +180,7 @@ impl Batch {
     }
 
     /// Size of all records in bytes.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }

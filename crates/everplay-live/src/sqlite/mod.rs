@@ -20,8 +20,6 @@ mod reader;
 mod schema;
 mod writer;
 
-pub use self::fuzz::decode_group;
-
 use crate::rules::Batch;
 use crate::{
     Append, AppendError, Appended, Arbiter, ArbiterError, Corruption, DirectoryEntry, Grant, GrantError,
@@ -447,15 +445,5 @@ impl Arbiter for SqliteArbiter {
 
     fn retire(&self, room: RoomKey, token: Token) -> Pending<Result<(), ArbiterError>> {
         self.store.ask(|answer| Command::Retire { room, token, answer })
-    }
-}
-
-mod fuzz {
-    use crate::record::Damage;
-
-    /// Reads the bytes of one row of `groups` as the store does at start, and counts its runs. For fuzzing.
-    #[doc(hidden)]
-    pub fn decode_group(bytes: &[u8]) -> Result<usize, Damage> {
-        super::schema::decode_runs(bytes).map(|runs| runs.len())
     }
 }

@@ -5,6 +5,7 @@
 
 use super::index::{Group, Index, Meta, Room, RoomNo, SnapRef};
 use super::{OpenError, SqliteOptions};
+use crate::group::{Run, decode_runs};
 use crate::record::{self, Damage};
 use crate::rules::{Head, Stage};
 use crate::{Chain, Corruption, Grant, Incarnation, Position};
@@ -20,12 +21,6 @@ pub(crate) const SCHEMA_VERSION: u32 = 1;
 
 /// "EvPl": tells the file apart from any other SQLite database.
 const APPLICATION_ID: i32 = 0x4576_506c;
-
-/// Version of the bytes in `groups.body`.
-const GROUP_VERSION: u16 = 1;
-
-/// Bytes of one run in `groups.body`: room, first sequence number, count, chain after.
-const RUN_LEN: usize = 8 + 8 + 4 + 16;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -71,62 +66,6 @@ pub(super) fn int(value: u64) -> i64 {
 
 fn unsigned(value: i64) -> u64 {
     u64::from_ne_bytes(value.to_ne_bytes())
-}
-
-/// One append in a commit: so many records of one room in consecutive rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Run {
-    pub(crate) room: RoomNo,
-    pub(crate) first: Seq,
-    pub(crate) count: u32,
-    /// The chain after the run's last record.
-    pub(crate) chain: Chain,
-}
-
-/// The bytes of `groups.body`: version, runs in row order, checksum.
-pub(crate) fn encode_runs(runs: &[Run]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(2 + runs.len() * RUN_LEN + 4);
-    out.extend_from_slice(&GROUP_VERSION.to_le_bytes());
-    for run in runs {
-        out.extend_from_slice(&run.room.to_le_bytes());
-        out.extend_from_slice(&run.first.0.to_le_bytes());
-        out.extend_from_slice(&run.count.to_le_bytes());
-        out.extend_from_slice(&run.chain.0);
-    }
-    let crc = crc32c::crc32c(&out);
-    out.extend_from_slice(&crc.to_le_bytes());
-    out
-}
-
-/// Reads what [`encode_runs`] wrote; any bytes are allowed.
-pub(crate) fn decode_runs(bytes: &[u8]) -> Result<Vec<Run>, Damage> {
-    let have = bytes.len() as u64;
-    let truncated = Damage::Truncated { need: 6, have };
-    let version = bytes.first_chunk::<2>().ok_or_else(|| truncated.clone())?;
-    match u16::from_le_bytes(*version) {
-        GROUP_VERSION => {}
-        found => return Err(Damage::Version { found }),
-    }
-    let (unchecked, stored) = bytes.split_last_chunk::<4>().ok_or_else(|| truncated.clone())?;
-    let (stored, computed) = (u32::from_le_bytes(*stored), crc32c::crc32c(unchecked));
-    if stored != computed {
-        return Err(Damage::Checksum { stored, computed });
-    }
-    let (runs, rest) = unchecked.get(2..).ok_or(truncated)?.as_chunks::<RUN_LEN>();
-    if !rest.is_empty() {
-        return Err(Damage::Trailing { extra: rest.len() as u64 });
-    }
-    let field =
-        |run: &[u8], at: usize| u64::from_le_bytes(*run[at..].first_chunk().expect("a run has 36 bytes"));
-    Ok(runs
-        .iter()
-        .map(|run| Run {
-            room: int(field(run, 0)),
-            first: Seq(field(run, 8)),
-            count: u32::from_le_bytes(*run[16..].first_chunk().expect("a run has 36 bytes")),
-            chain: Chain(*run[20..].first_chunk().expect("a run has 36 bytes")),
-        })
-        .collect())
 }
 
 /// Opens the file for writing, makes its tables if it is new, and brings everything in its log into its pages.

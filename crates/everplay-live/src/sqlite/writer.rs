@@ -20,7 +20,8 @@
 use super::Shared;
 use super::index::{Group, Meta, Room, RoomNo, SnapRef};
 use super::queue::{Command, Failure, Reply, Sent, Upload};
-use super::schema::{self, Run};
+use super::schema;
+use crate::group::{Run, decode_runs, encode_runs};
 use crate::record::{self, Kind, Record};
 use crate::rules::{self, Batch, Head, Refusal, Stage, Verdict};
 use crate::{
@@ -690,7 +691,7 @@ impl Writer {
             written.rows += batch.count;
             written.bytes += batch.len();
         }
-        let runs = schema::encode_runs(&written.runs);
+        let runs = encode_runs(&written.runs);
         written.bytes += runs.len() + 8192;
         self.conn
             .prepare_cached("INSERT INTO groups VALUES (?1, ?2)")?
@@ -768,7 +769,7 @@ impl Writer {
             .prepare_cached("SELECT body FROM groups WHERE first = ?1")?
             .query_row([first], |row| row.get(0))?;
         // A damaged group keeps its rows until all of them are dead: which of them are, it cannot say.
-        if let Ok(runs) = schema::decode_runs(&body) {
+        if let Ok(runs) = decode_runs(&body) {
             let mut delete = self.conn.prepare_cached("DELETE FROM records WHERE id = ?1")?;
             let mut row = *first;
             for run in runs {
