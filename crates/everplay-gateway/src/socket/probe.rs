@@ -13,7 +13,7 @@ use tokio::time::Instant;
 const PONG: &[u8] = &[18];
 
 /// Serves the probe to its end.
-pub(super) async fn run(mut socket: Socket, limits: &Limits) {
+pub(super) async fn run(socket: &mut Socket, limits: &Limits) {
     let until = Instant::now() + limits.probe;
     let mut rate = Rate::new(limits.messages_per_second, Instant::now());
     let answering = async {

@@ -143,23 +143,21 @@ impl Connection {
         }
     }
 
-    /// Serves the connection to its end.
-    pub(super) async fn run(mut self) {
+    /// Serves the connection to its end. By reference, so that a task holds no second copy of it.
+    pub(super) async fn run(&mut self) {
         self.shared.metrics.connections.increment(1);
         let ended = std::future::poll_fn(|cx| self.poll_ended(cx)).await;
-        let Connection { mut socket, outbox, mut inbox, shared, timer, .. } = self;
-        outbox.abandon(ended.code);
-        inbox.close(ended.code);
-        drop((outbox, inbox, timer));
-        shared.metrics.connections.decrement(1);
-        shared.metrics.closed(ended.code);
+        self.outbox.abandon(ended.code);
+        self.inbox.close(ended.code);
+        self.shared.metrics.connections.decrement(1);
+        self.shared.metrics.closed(ended.code);
         if let Some(refusal) = ended.refusal {
-            shared.metrics.refuse(refusal);
+            self.shared.metrics.refuse(refusal);
         }
         if let Some(reason) = &ended.tell {
-            socket.queue_close(ended.code, reason);
+            self.socket.queue_close(ended.code, reason);
         }
-        socket.finish(shared.options.limits.close).await;
+        self.socket.finish(self.shared.options.limits.close).await;
     }
 
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {

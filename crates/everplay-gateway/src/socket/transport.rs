@@ -202,8 +202,9 @@ impl Socket {
         }
     }
 
-    /// Sends what is queued, then waits for the client to be done, and closes the stream. Takes at most `limit`.
-    pub async fn finish(mut self, limit: Duration) {
+    /// Sends what is queued, closes the sending half, and waits for the client to be done. Takes at most `limit`; then
+    /// drop the socket.
+    pub async fn finish(&mut self, limit: Duration) {
         let done = async {
             if self.flush().await.is_err() || self.tcp.shutdown().await.is_err() {
                 return;

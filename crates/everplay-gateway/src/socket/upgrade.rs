@@ -9,7 +9,8 @@ use super::transport::Socket;
 use crate::http::error::{Envelope, RequestId};
 use crate::metrics::Refusal;
 use crate::outbox::Outbox;
-use crate::rooms::{Attach, AttachError, ClientInfo};
+use crate::registry::Registered;
+use crate::rooms::{Attach, AttachError, BoxFuture, ClientInfo};
 use crate::server::{Phase, Shared, Slot, SocketHandler};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -19,6 +20,7 @@ use everplay_wire::url::{self, SeatUrl, Target};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tungstenite::handshake::derive_accept_key;
@@ -60,10 +62,18 @@ pub(crate) fn answer(
     let (shared, slot) = (Arc::clone(shared), Arc::clone(slot));
     let tracker = shared.tracker.clone();
     tracker.spawn(async move {
-        let over = Arc::clone(&shared);
-        tokio::select! {
-            () = over.reached(Phase::Ended) => {}
-            () = take_over_and_serve(upgrade, purpose, shared) => {}
+        let mut over = pin!(shared.reached(Phase::Ended));
+        // One box after the other, so that the space of a long first step is not held for the life of the connection.
+        let opening: BoxFuture<'_, Option<_>> = Box::pin(open(upgrade, purpose, &shared));
+        let seated = tokio::select! {
+            () = &mut over => return,
+            seated = opening => seated,
+        };
+        if let Some((mut connection, _registered)) = seated {
+            tokio::select! {
+                () = over => {}
+                () = connection.run() => {}
+            }
         }
         drop(slot);
     });
@@ -165,40 +175,36 @@ async fn take_over(upgrade: OnUpgrade, shared: &Shared) -> Option<Socket> {
     Some(Socket::new(parts.io.into_inner(), parts.read_buf, &shared.options.limits))
 }
 
-async fn take_over_and_serve(upgrade: OnUpgrade, purpose: Purpose, shared: Arc<Shared>) {
-    if let Some(socket) = take_over(upgrade, &shared).await {
-        serve(socket, purpose, shared).await;
-    }
-}
-
-async fn serve(socket: Socket, purpose: Purpose, shared: Arc<Shared>) {
+/// Takes the socket over; serves what is not a room's to its end, and finds a seat for what is.
+async fn open(
+    upgrade: OnUpgrade,
+    purpose: Purpose,
+    shared: &Arc<Shared>,
+) -> Option<(Box<Connection>, Registered)> {
+    let mut socket = take_over(upgrade, shared).await?;
     match purpose {
-        Purpose::Probe => probe::run(socket, &shared.options.limits).await,
+        Purpose::Probe => probe::run(&mut socket, &shared.options.limits).await,
         Purpose::App(handler) => handler(socket).await,
-        // Boxed, so that the space for attaching is not held for the life of the connection.
-        Purpose::Seat(attach) => {
-            if let Some((connection, registered)) = Box::pin(seat(socket, attach, shared)).await {
-                connection.run().await;
-                drop(registered);
-            }
-        }
+        Purpose::Seat(attach) => return seat(socket, attach, shared).await,
     }
+    None
 }
 
 /// Asks the rooms for the seat; answers the client and returns nothing when there is none.
 async fn seat(
     mut socket: Socket,
     attach: Box<Attach>,
-    shared: Arc<Shared>,
-) -> Option<(Connection, crate::registry::Registered)> {
+    shared: &Arc<Shared>,
+) -> Option<(Box<Connection>, Registered)> {
     let limits = &shared.options.limits;
     let comes_back = attach.reconnection_token.is_some();
     let outbox = Outbox::new(limits.outbox_bytes);
-    let registered = crate::registry::Registered::new(&shared, outbox.clone());
+    let registered = Registered::new(shared, outbox.clone());
     let attaching = shared.rooms.attach(*attach, outbox.clone());
     let (error, close, refusal) = match tokio::time::timeout(limits.attach, attaching).await {
         Ok(Ok(attached)) => {
-            return Some((Connection::new(socket, outbox, attached, Arc::clone(&shared)), registered));
+            let connection = Connection::new(socket, outbox, attached, Arc::clone(shared));
+            return Some((Box::new(connection), registered));
         }
         Ok(Err(AttachError::NoSeat)) => {
             let close = if comes_back { CloseCode::FAILED_TO_RECONNECT } else { CloseCode::WITH_ERROR };

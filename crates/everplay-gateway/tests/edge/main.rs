@@ -3,6 +3,7 @@
 mod frames;
 mod handshake;
 mod http;
+mod metrics;
 mod shutdown;
 mod slow;
 mod world;
