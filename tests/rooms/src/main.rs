@@ -1,0 +1,22 @@
+//! A server whose rooms do on demand what a test wants to see happen: `tests/sdk` drives it with the official SDKs.
+//!
+//! echo          echo.rs       any message back under its type
+//! world         world.rs      a state of every form, and every verb of the context
+//! the others    doors.rs      rooms that refuse, are full, or are matched by a field
+
+mod doors;
+mod echo;
+mod world;
+
+fn main() -> everplay::Result {
+    everplay::App::new()
+        .room::<echo::Echo>("echo")
+        .room::<world::World>("world")
+        .room::<doors::Members>("members")
+        .room::<doors::Refusing>("refusing")
+        .room::<doors::Unborn>("unborn")
+        .room::<doors::Pair>("pair")
+        .room::<doors::Pair>("mapped")
+        .filter_by(["map"])
+        .run()
+}
