@@ -18,8 +18,7 @@ const FOREIGN: [(&str, &str); 11] = [
 ];
 
 /// Notes to oneself.
-const UNFINISHED: [(&str, &str); 4] =
-    [("TO", "DO"), ("FIX", "ME"), ("todo", "!("), ("unimplemented", "!(")];
+const UNFINISHED: [(&str, &str); 4] = [("TO", "DO"), ("FIX", "ME"), ("todo", "!("), ("unimplemented", "!(")];
 
 /// Paths that exist on one machine only, and hosts that are one mirror of many.
 pub(super) fn foreign(files: &Files) -> Vec<Finding> {
