@@ -19,7 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// Characters of a room id, 6 random bits each; as the official server's, so that links stay short.
@@ -39,6 +39,8 @@ pub struct Node {
     phase: AtomicU8,
     next_conn: AtomicU64,
     creating: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+    /// True ends every host; each holds a receiver until it is gone.
+    ended: watch::Sender<bool>,
 }
 
 /// Where the node is in its life.
@@ -100,6 +102,7 @@ impl Node {
             phase: AtomicU8::new(0),
             next_conn: AtomicU64::new(1),
             creating: Mutex::default(),
+            ended: watch::Sender::new(false),
         }))
     }
 
@@ -249,7 +252,14 @@ impl Node {
         });
         let kind = Arc::clone(&kind.kind);
         let host = Host::new(Arc::clone(self), kind, Arc::clone(&entry), mailbox, engine, journal);
-        tokio::spawn(host.run());
+        let mut ended = self.ended.subscribe();
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = host.run() => {}
+                _ = ended.wait_for(|ended| *ended) => {}
+            }
+        });
         entry
     }
 
@@ -362,5 +372,18 @@ impl Handle {
             }
         }
         drained
+    }
+
+    /// Ends every room's task where it stands. Nothing that was seen is lost, as at a crash; call
+    /// [`drain`](Self::drain) first to have everything durable.
+    pub fn abandon(&self) {
+        self.0.phase.store(2, Ordering::Release);
+        self.0.ended.send_replace(true);
+    }
+
+    /// [`abandon`](Self::abandon)s the rooms and waits until none holds the stores any more.
+    pub async fn end(&self) {
+        self.abandon();
+        self.0.ended.closed().await;
     }
 }

@@ -264,3 +264,6 @@ fn number(
 fn optional_number(name: &'static str, range: std::ops::RangeInclusive<u64>, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name("N").value_parser(value_parser!(u64).range(range)).help(help)
 }
+
+#[cfg(test)]
+mod tests;

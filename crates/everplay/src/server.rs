@@ -32,7 +32,8 @@ pub(crate) struct Parts {
     pub(crate) metrics: Option<RenderMetrics>,
 }
 
-/// A server that takes players. Dropping it closes every socket without a word; what clients saw is durable anyway.
+/// A server that takes players. Dropped without [`stop`](Running::stop) it ends as in a crash: sockets close without a
+/// word, and what clients saw is durable anyway.
 pub struct Running {
     address: SocketAddr,
     restored: Restored,
@@ -112,6 +113,7 @@ impl Running {
         let sockets_late = self.gateway.stop(CloseCode::MAY_TRY_RECONNECT, left).await;
         // The service ends by itself after stop(); a panic in it has nothing left to spoil.
         let _ = (&mut self.serving).await;
+        self.node.end().await;
         Stopped { rooms: drained.settled, rooms_late: drained.unsettled, sockets_late }
     }
 }
@@ -119,6 +121,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.serving.abort();
+        self.node.abandon();
     }
 }
 

@@ -7,7 +7,7 @@
 //! - at the end, the journal stands at or beyond everything anyone was shown.
 
 use super::figures::{Machine, percentile};
-use super::player::{Event, Player};
+use super::player::{Event, LOST, Player};
 use super::process::ServerProcess;
 use super::{temporary_directory, write_json};
 use crate::cli::BenchTask;
@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// What all clients were shown, by room.
@@ -33,12 +33,6 @@ struct Seen {
 
 /// Ticks per room whose bytes are remembered: more than are ever in flight.
 const REMEMBERED: usize = 2_000;
-
-/// How often a client knocks while the server is away.
-const KNOCK: Duration = Duration::from_millis(20);
-
-/// A client that is not back by then has lost its game.
-const LOST: Duration = Duration::from_secs(30);
 
 /// What a client is told: the number of kills so far, and when the server was started again.
 #[derive(Debug, Clone, Copy)]
@@ -75,13 +69,12 @@ pub(super) async fn run(task: &BenchTask) -> Result {
     let address = server.address;
     let seen = Arc::new(Mutex::new(Seen::default()));
     let (lives, life) = watch::channel(Life { number: 0, started: Instant::now(), over: false });
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (tell, mut told) = mpsc::unbounded_channel();
     let mut playing = JoinSet::new();
     for _ in 0..task.clients {
-        let joined = Player::join(&address.to_string(), "arena").await;
-        let (player, tick) =
-            joined.map_err(|error| Error::Command(format!("a client cannot join: {error}")))?;
-        playing.spawn(play(player, tick, Arc::clone(&seen), life.clone(), tell.clone()));
+        let joined = Player::join(&format!("http://{address}"), "arena").await;
+        let player = joined.map_err(|error| Error::Command(format!("a client cannot join: {error}")))?;
+        playing.spawn(play(player, Arc::clone(&seen), life.clone(), tell.clone()));
     }
     drop(tell);
     eprintln!("{} clients play; killing the server {} times", task.clients, task.rounds);
@@ -148,57 +141,36 @@ pub(super) async fn run(task: &BenchTask) -> Result {
 /// One client through all lives of the server.
 async fn play(
     mut player: Player,
-    mut last: u32,
     seen: Arc<Mutex<Seen>>,
     mut life: watch::Receiver<Life>,
-    tell: tokio::sync::mpsc::UnboundedSender<Resumed>,
+    tell: mpsc::UnboundedSender<Resumed>,
 ) {
-    let room = player.seat.room_id.clone();
-    let name = player.seat.session_id.clone();
+    let (room, name) = (player.room().to_owned(), player.session().to_owned());
+    let mut last = 0;
+    let mut away = false;
     let mut turn = tokio::time::interval(Duration::from_millis(400));
     loop {
         let event = tokio::select! {
             event = player.next() => event,
-            _ = turn.tick() => match player.turn(f64::from(last % 7)).await {
-                Ok(()) => continue,
-                Err(error) => Err(error),
-            },
+            _ = turn.tick() => {
+                player.turn(f64::from(last % 7)).await;
+                continue;
+            }
         };
         match event {
-            Ok(Event::State { tick }) => last = shown(&seen, &room, &name, last, tick, None),
-            Ok(Event::Patch { tick: Some(tick), hash }) => {
-                last = shown(&seen, &room, &name, last, tick, Some(hash));
+            Ok(Event::State { full, tick: Some(tick), hash }) => {
+                last = shown(&seen, &room, &name, last, tick, (!full).then_some(hash));
+                if full && std::mem::take(&mut away) {
+                    let Life { number, started, .. } = *life.borrow_and_update();
+                    // Nobody listens any more when the run was given up.
+                    drop(tell.send(Resumed { life: number, took: started.elapsed() }));
+                }
             }
+            Ok(Event::Dropped) if life.borrow().over => return,
+            Ok(Event::Dropped) => away = true,
             Ok(_) => {}
-            Err(error) if life.borrow_and_update().over => {
-                drop(error);
-                return;
-            }
-            Err(error) if error.is_transient() => {
-                let Some(tick) = come_back(&mut player, &mut life, &seen).await else { return };
-                last = shown(&seen, &room, &name, last, tick, None);
-                let Life { number, started, .. } = *life.borrow_and_update();
-                // Nobody listens any more when the run was given up.
-                drop(tell.send(Resumed { life: number, took: started.elapsed() }));
-            }
+            Err(_) if life.borrow().over => return,
             Err(error) => return violation(&seen, format!("{name} in {room}: {error}")),
-        }
-    }
-}
-
-/// Knocks until the room shows its state again. None: over, or lost.
-async fn come_back(player: &mut Player, life: &mut watch::Receiver<Life>, seen: &Mutex<Seen>) -> Option<u32> {
-    let since = Instant::now();
-    loop {
-        match player.resume().await {
-            Ok(tick) => return Some(tick),
-            Err(_) if life.borrow().over => return None,
-            Err(error) if error.is_transient() && since.elapsed() < LOST => tokio::time::sleep(KNOCK).await,
-            Err(error) => {
-                let (name, room) = (&player.seat.session_id, &player.seat.room_id);
-                violation(seen, format!("{name} cannot come back to {room}: {error}"));
-                return None;
-            }
         }
     }
 }

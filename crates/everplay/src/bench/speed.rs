@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 struct Contestant {
     name: String,
     room: &'static str,
-    address: String,
+    endpoint: String,
     pid: Option<u32>,
     rounds: Vec<Round>,
     idle_kib: Option<f64>,
@@ -63,7 +63,9 @@ pub(super) async fn run(task: &BenchTask) -> Result {
     let machine = Machine::this();
     eprintln!("{}", machine.show());
     let server = ServerProcess::start(directory.path(), 0)?;
-    let ours = |name: &str, room| Contestant::new(name, room, server.address.to_string(), Some(server.pid()));
+    let ours = |name: &str, room| {
+        Contestant::new(name, room, format!("http://{}", server.address), Some(server.pid()))
+    };
     let mut contestants = vec![ours("Confirmed", "arena"), ours("Ephemeral", "arena_ephemeral")];
     contestants.extend(task.against.as_ref().map(against));
     for round in 1..=task.rounds {
@@ -86,14 +88,13 @@ pub(super) async fn run(task: &BenchTask) -> Result {
 }
 
 impl Contestant {
-    fn new(name: &str, room: &'static str, address: String, pid: Option<u32>) -> Self {
-        Self { name: name.to_owned(), room, address, pid, rounds: Vec::new(), idle_kib: None }
+    fn new(name: &str, room: &'static str, endpoint: String, pid: Option<u32>) -> Self {
+        Self { name: name.to_owned(), room, endpoint, pid, rounds: Vec::new(), idle_kib: None }
     }
 }
 
 fn against(against: &Against) -> Contestant {
-    let address = against.url.split("://").last().unwrap_or_default().to_owned();
-    Contestant::new(&against.name, "arena", address, against.pid)
+    Contestant::new(&against.name, "arena", against.url.clone(), against.pid)
 }
 
 /// What the players of one round share.
@@ -171,9 +172,12 @@ async fn play(
                         samples.push(took);
                     }
                 }
-                _ => { shared.frames.fetch_add(1, Ordering::Relaxed); }
+                Event::Dropped => return Err(PlayerError::Closed { code: 1006, reason: "in the middle of a round".into() }),
+                Event::State { .. } | Event::Other => {
+                    shared.frames.fetch_add(1, Ordering::Relaxed);
+                }
             },
-            _ = echo.tick() => player.echo().await?,
+            _ = echo.tick() => player.echo().await,
         }
         if shared.phase.load(Ordering::Relaxed) == OVER {
             return Ok((player, samples));
@@ -191,8 +195,8 @@ async fn join_all(contestant: &Contestant, clients: usize) -> Result<Vec<Player>
         if joining.len() >= JOINS_AT_ONCE {
             players.extend(joined(&mut joining, contestant).await?);
         }
-        let (address, room) = (contestant.address.clone(), contestant.room);
-        joining.spawn(async move { Player::join(&address, room).await });
+        let (endpoint, room) = (contestant.endpoint.clone(), contestant.room);
+        joining.spawn(async move { Player::join(&endpoint, room).await });
     }
     while !joining.is_empty() {
         players.extend(joined(&mut joining, contestant).await?);
@@ -200,14 +204,14 @@ async fn join_all(contestant: &Contestant, clients: usize) -> Result<Vec<Player>
     Ok(players)
 }
 
-type Joining = JoinSet<std::result::Result<(Player, u32), PlayerError>>;
+type Joining = JoinSet<std::result::Result<Player, PlayerError>>;
 
 async fn joined(joining: &mut Joining, contestant: &Contestant) -> Result<Option<Player>> {
     match joining.join_next().await {
-        Some(Ok(Ok((player, _)))) => Ok(Some(player)),
+        Some(Ok(Ok(player))) => Ok(Some(player)),
         Some(Ok(Err(error))) => Err(Error::Command(format!(
             "a client cannot join {} at {}: {error}",
-            contestant.name, contestant.address
+            contestant.name, contestant.endpoint
         ))),
         Some(Err(error)) => Err(Error::Command(format!("a client failed: {error}"))),
         None => Ok(None),
@@ -226,8 +230,12 @@ async fn measure_idle(contestant: &Contestant, task: &BenchTask) -> Result<Optio
         contestant
     } else {
         fresh = ServerProcess::start(directory.path(), 0)?;
-        used =
-            Contestant::new(&contestant.name, contestant.room, fresh.address.to_string(), Some(fresh.pid()));
+        used = Contestant::new(
+            &contestant.name,
+            contestant.room,
+            format!("http://{}", fresh.address),
+            Some(fresh.pid()),
+        );
         &used
     };
     let Some(pid) = contestant.pid else { return Ok(None) };

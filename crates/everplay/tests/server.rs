@@ -1,0 +1,140 @@
+//! A server inside the test's own process: real sockets, from the player's side.
+
+use everplay::config::Storage;
+use everplay::prelude::*;
+use everplay::{App, Config, Running};
+use everplay_client::{Client as Player, Connection, Event, JoinError, Reconnection};
+use serde_json::json;
+use std::path::Path;
+
+#[derive(State, Default)]
+struct Counter {
+    total: u32,
+}
+
+#[derive(Deserialize)]
+struct Level {
+    #[serde(default)]
+    level: String,
+}
+
+impl Room for Counter {
+    type Options = Level;
+    type Timer = ();
+
+    fn messages(on: &mut Messages<Self>) {
+        on.message("add", |room: &mut Self, _: &mut Context<Self>, _: &Client, more: u32| {
+            room.total += more;
+            Ok(())
+        });
+    }
+
+    fn create(_: &mut Context<Self>, options: Level) -> Result<Self, Refusal> {
+        match options.level.as_str() {
+            "closed" => Err("this level is closed".into()),
+            _ => Ok(Self::default()),
+        }
+    }
+}
+
+fn app() -> App<Counter> {
+    App::new().room::<Counter>("counter").filter_by(["level"])
+}
+
+async fn start(config: Config) -> Running {
+    app().start(Config { port: 0, ..config }).await.unwrap()
+}
+
+fn on_disk(path: &Path) -> Config {
+    Config { data_dir: path.to_owned(), ..Config::default() }
+}
+
+fn in_memory() -> Config {
+    Config { storage: Storage::Memory, ..Config::default() }
+}
+
+async fn join(running: &Running, level: &str) -> Result<Connection, JoinError> {
+    let endpoint = format!("http://{}", running.address());
+    let player = Player::new(&endpoint).unwrap().with_reconnection(Reconnection::off());
+    player.join_or_create("counter", &json!({ "level": level })).await
+}
+
+/// Plays until the client sees this total. Panics when the connection ends before.
+async fn see(connection: &mut Connection, total: u32) {
+    let wanted = json!(total);
+    while connection.state_json().is_none_or(|state| state["total"] != wanted) {
+        match connection.next().await {
+            Some(Event::Closed { code, reason }) => panic!("closed with {code} {reason}"),
+            Some(_) => {}
+            None => panic!("closed"),
+        }
+    }
+}
+
+async fn close_code(mut connection: Connection) -> u16 {
+    loop {
+        match connection.next().await {
+            Some(Event::Closed { code, .. } | Event::Dropped { code }) => return code,
+            Some(_) => {}
+            None => panic!("it ended without saying how"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn players_share_a_room_when_their_filtered_options_agree() {
+    let running = start(in_memory()).await;
+    let mut first = join(&running, "one").await.unwrap();
+    let mut second = join(&running, "one").await.unwrap();
+    let other = join(&running, "two").await.unwrap();
+    assert_eq!(first.room_id(), second.room_id());
+    assert_ne!(first.room_id(), other.room_id());
+    first.send("add", &3u32).unwrap();
+    see(&mut first, 3).await;
+    see(&mut second, 3).await;
+    assert_eq!(running.node().status().rooms, 2);
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_room_is_told_to_the_player() {
+    let running = start(in_memory()).await;
+    let refused = join(&running, "closed").await.err().expect("the level is closed");
+    assert!(refused.to_string().contains("this level is closed"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_stop_sends_players_away_to_come_back_and_the_next_start_has_their_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let running = start(on_disk(directory.path())).await;
+    let mut connection = join(&running, "one").await.unwrap();
+    connection.send("add", &7u32).unwrap();
+    see(&mut connection, 7).await;
+    let token = connection.reconnection_token();
+    let stopped = running.stop(Duration::from_secs(5)).await;
+    assert_eq!((stopped.rooms, stopped.rooms_late, stopped.sockets_late), (1, 0, 0));
+    assert_eq!(close_code(connection).await, CloseCode::MAY_TRY_RECONNECT.0);
+
+    let running = start(on_disk(directory.path())).await;
+    assert_eq!(running.restored().rooms, 1);
+    let player = Player::new(&format!("http://{}", running.address())).unwrap();
+    let mut connection = player.reconnect(&token).await.unwrap();
+    see(&mut connection, 7).await;
+    connection.send("add", &1u32).unwrap();
+    see(&mut connection, 8).await;
+}
+
+#[tokio::test]
+async fn two_kinds_of_one_name_and_names_no_url_holds_are_refused() {
+    let twice = app().room::<Counter>("counter").start(Config { port: 0, ..in_memory() }).await;
+    assert_eq!(twice.err().unwrap().to_string(), "room kind \"counter\": it is registered twice");
+    let spaced = App::new().room::<Counter>("my room").start(Config { port: 0, ..in_memory() }).await;
+    assert!(spaced.err().unwrap().to_string().starts_with("room kind \"my room\": a name has only"));
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named() {
+    let running = start(in_memory()).await;
+    let second = app().start(Config { port: running.address().port(), ..in_memory() }).await;
+    let refused = second.err().unwrap().to_string();
+    assert!(refused.starts_with(&format!("cannot listen on {}", running.address())), "{refused}");
+}
