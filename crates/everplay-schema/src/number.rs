@@ -26,11 +26,15 @@ enum NumberForm {
     Double(f64),
 }
 
-/// Chooses as the official encoder does: NaN is 0, infinities are clamped to the largest safe integer, integers
+/// Chooses as the official encoder does: NaN is 0, infinities are the largest safe integers, integers
 /// within 32 signed bits stay integers, everything else is a float32 when that is within 1e-4, else a float64.
 fn form_of(value: f64) -> NumberForm {
     const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
-    let value = if value.is_nan() { 0.0 } else { value.clamp(-MAX_SAFE, MAX_SAFE) };
+    let value = match value {
+        _ if value.is_nan() => 0.0,
+        _ if value.is_infinite() => MAX_SAFE.copysign(value),
+        finite => finite,
+    };
     if value.fract() == 0.0 && (-2_147_483_648.0..=2_147_483_647.0).contains(&value) {
         return NumberForm::Integer(value as i64);
     }
