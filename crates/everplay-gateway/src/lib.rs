@@ -22,6 +22,7 @@ mod registry;
 mod rooms;
 mod server;
 mod socket;
+mod watched;
 
 pub use http::error::RequestId;
 pub use limits::Limits;

@@ -21,10 +21,14 @@ pub struct Limits {
     /// load generator and a developer's browser all come from there.
     pub connections_per_ip_loopback: bool,
 
-    /// Time for a request's headers, from the accept or the end of the previous request. Default 5 s.
+    /// Time for a request's headers, from the accept or their first byte. Default 5 s.
     /// Then the socket is closed without an answer, as is one that never says anything.
     #[serde(with = "millis", rename = "header_read_ms")]
     pub header_read: Duration,
+    /// Time without a request on a connection that had one. Default 75 s, above the idle time of common proxies, so that
+    /// it is them who close and no request meets a closed connection. Then the socket is closed.
+    #[serde(with = "millis", rename = "keep_alive_ms")]
+    pub keep_alive: Duration,
     /// Bytes of a request's line and headers. Default 16 KiB (browsers with many cookies stay below 8). More: 431.
     pub header_bytes: u32,
     /// Number of headers of a request. Default 100. More: 431.
@@ -89,6 +93,7 @@ impl Default for Limits {
             connections_per_ip: 512,
             connections_per_ip_loopback: false,
             header_read: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(75),
             header_bytes: 16 * 1024,
             headers: 100,
             body_bytes: 64 * 1024,
@@ -129,6 +134,7 @@ impl Limits {
         }
         let times = [
             ("header_read_ms", self.header_read),
+            ("keep_alive_ms", self.keep_alive),
             ("body_read_ms", self.body_read),
             ("matchmake_ms", self.matchmake),
             ("attach_ms", self.attach),

@@ -17,6 +17,7 @@ use crate::options::{InvalidOption, Options};
 use crate::registry::Registry;
 use crate::rooms::{BoxFuture, Readiness, Rooms};
 use crate::socket::Socket;
+use crate::watched::{SharedTurn, Turn, Watched};
 use axum::Router;
 use axum::http::{Request, StatusCode};
 use everplay_types::CloseCode;
@@ -36,6 +37,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 /// Serves a WebSocket of the application; the socket's end is the handler's.
@@ -377,42 +379,62 @@ fn prepare(tcp: &TcpStream, unsent_bytes: u32) {
 /// Serves HTTP on one socket until it closes, or becomes a WebSocket.
 async fn serve(shared: Arc<Shared>, slot: Arc<Slot>, tcp: TcpStream, peer: SocketAddr) {
     let limits = &shared.options.limits;
+    let (stream, turn) = Watched::new(tcp);
     let service = service_fn(|request: Request<Incoming>| {
-        let (shared, slot) = (Arc::clone(&shared), Arc::clone(&slot));
-        async move { Ok::<_, Infallible>(http::answer(&shared, &slot, peer, request).await) }
+        let (shared, slot, turn) = (Arc::clone(&shared), Arc::clone(&slot), Arc::clone(&turn));
+        async move {
+            *turn.lock() = Turn::Busy;
+            let response = http::answer(&shared, &slot, peer, request).await;
+            *turn.lock() = Turn::Idle;
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_read)
+        .header_read_timeout(limits.keep_alive.max(limits.header_read))
         .max_headers(limits.headers as usize)
         .max_header_size(limits.header_bytes as usize)
-        .serve_connection(TokioIo::new(tcp), service)
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
+    let mut overdue = pin!(headers_overdue(&turn, limits.header_read));
     let served = tokio::select! {
         biased;
         served = connection.as_mut() => served,
+        () = overdue.as_mut() => return shared.metrics.refuse(Refusal::HeaderTimeout),
         () = shared.reached(Phase::Closing) => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 biased;
                 served = connection => served,
+                () = overdue => return,
                 () = shared.reached(Phase::Ended) => return,
             }
         }
     };
     if let Err(error) = served {
-        let refusal = if error.is_timeout() {
-            Refusal::HeaderTimeout
-        } else if error.is_parse_too_large() {
+        let refusal = if error.is_parse_too_large() {
             Refusal::HeaderSize
         } else if error.is_parse() {
             Refusal::BadRequest
         } else {
-            // The client went away in the middle; nothing was refused.
+            // The client went away, or said nothing more after its last request; nothing was refused.
             return;
         };
         shared.metrics.refuse(refusal);
+    }
+}
+
+/// Resolves when headers have been due for longer than `limit`, at most a fifth of it later.
+async fn headers_overdue(turn: &SharedTurn, limit: Duration) {
+    loop {
+        let now = Instant::now();
+        let look_at = match *turn.lock() {
+            Turn::Head(since) if since + limit <= now => return,
+            Turn::Head(since) => since + limit,
+            Turn::Busy | Turn::Idle => now + limit / 5,
+        };
+        tokio::time::sleep_until(look_at).await;
     }
 }
 

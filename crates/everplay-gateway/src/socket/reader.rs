@@ -147,6 +147,7 @@ impl Connection {
     pub(super) async fn run(&mut self) {
         self.shared.metrics.connections.increment(1);
         let ended = std::future::poll_fn(|cx| self.poll_ended(cx)).await;
+        self.shared.metrics.patches_shed.increment(u64::from(self.outbox.take_shed()));
         self.outbox.abandon(ended.code);
         self.inbox.close(ended.code);
         self.shared.metrics.connections.decrement(1);

@@ -192,9 +192,12 @@ impl Socket {
         self.writer.poll_flush(&mut self.tcp, progress, cx)
     }
 
-    /// Queues a close frame. Nothing is sent after it. `reason` is cut to what a close frame holds (123 bytes).
+    /// Queues a close frame. Nothing is sent after it. `reason` is cut to what a close frame holds (123 bytes). A code that
+    /// must not be sent (RFC 6455, 7.4.2) becomes [`CloseCode::WITH_ERROR`]: a close without a code brings SDKs back.
     pub fn queue_close(&mut self, code: CloseCode, reason: &str) {
-        let frame = CloseFrame { code: code.0.into(), reason: cut(reason).into() };
+        let sent = tungstenite::protocol::frame::coding::CloseCode::from(code.0);
+        let sent = if sent.is_allowed() { sent } else { CloseCode::WITH_ERROR.0.into() };
+        let frame = CloseFrame { code: sent, reason: cut(reason).into() };
         let mut stream = QueueOnly { writer: &mut self.writer };
         // The only failures are of a stream, and this one takes everything; after a close frame it does nothing.
         if let Err(error) = self.decoder.close(&mut stream, Some(frame)) {

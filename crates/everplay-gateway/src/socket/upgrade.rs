@@ -12,6 +12,7 @@ use crate::outbox::Outbox;
 use crate::registry::Registered;
 use crate::rooms::{Attach, AttachError, BoxFuture, ClientInfo};
 use crate::server::{Phase, Shared, Slot, SocketHandler};
+use crate::watched::Watched;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use everplay_types::{CloseCode, ErrorCode};
@@ -22,7 +23,6 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::pin::pin;
 use std::sync::Arc;
-use tokio::net::TcpStream;
 use tungstenite::handshake::derive_accept_key;
 
 /// What the socket will be.
@@ -171,8 +171,8 @@ async fn take_over(upgrade: OnUpgrade, shared: &Shared) -> Option<Socket> {
             return None;
         }
     };
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().expect("the accept loop serves such streams only");
-    Some(Socket::new(parts.io.into_inner(), parts.read_buf, &shared.options.limits))
+    let parts = upgraded.downcast::<TokioIo<Watched>>().expect("the accept loop serves such streams only");
+    Some(Socket::new(parts.io.into_inner().tcp, parts.read_buf, &shared.options.limits))
 }
 
 /// Takes the socket over; serves what is not a room's to its end, and finds a seat for what is.

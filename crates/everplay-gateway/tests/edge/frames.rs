@@ -188,4 +188,9 @@ async fn the_rooms_close_comes_after_its_last_words() {
     outbox.close(CloseCode::REPLACED, "elsewhere");
     assert_eq!(player.binary().await, &b"\x0dlast words"[..]);
     assert_eq!(player.close_frame().await, (4103, "elsewhere".to_owned()));
+
+    // A code that cannot be sent becomes one with which SDKs stay away.
+    let mut player = world.join("good2").await;
+    world.outbox("good2").close(CloseCode(1006), "");
+    assert_eq!(player.close_code().await, 4002);
 }

@@ -195,6 +195,31 @@ async fn slow_requests_are_cut() {
 }
 
 #[tokio::test]
+async fn a_quiet_connection_may_wait_longer_than_a_slow_request() {
+    let world = World::with(|options| options.limits.header_read = Duration::from_millis(200));
+    let mut tcp = world.tcp().await;
+    let request = b"GET /health/live HTTP/1.1\r\nhost: h\r\n\r\n";
+    for _ in 0..2 {
+        tcp.write_all(request).await.unwrap();
+        assert_eq!(Answer::read(&mut tcp).await.status, 200);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    tcp.write_all(&request[..10]).await.unwrap();
+    let mut rest = Vec::new();
+    tokio::time::timeout(PATIENCE, tcp.read_to_end(&mut rest)).await.expect("closed").unwrap();
+    assert!(rest.is_empty());
+
+    let world = World::with(|options| {
+        options.limits.header_read = Duration::from_millis(50);
+        options.limits.keep_alive = Duration::from_millis(200);
+    });
+    let mut tcp = world.tcp().await;
+    tcp.write_all(request).await.unwrap();
+    assert_eq!(Answer::read(&mut tcp).await.status, 200);
+    tokio::time::timeout(PATIENCE, tcp.read_to_end(&mut rest)).await.expect("closed").unwrap();
+}
+
+#[tokio::test]
 async fn what_is_not_http_is_refused() {
     let world = World::new();
     assert_eq!(world.http("hello there\n\n").await.status, 400);
