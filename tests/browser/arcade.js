@@ -16,6 +16,9 @@ import { chromium } from "playwright-core";
 const BIN = process.env.EVERPLAY_BIN ?? fileURLToPath(new URL("../../target/debug/everplay", import.meta.url));
 const START_MS = 20_000;
 
+/** Settings of whoever runs the tests are not settings of the server under test. */
+const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(EVERPLAY_|PORT$)/.test(name)));
+
 /** One server with its data, which outlives the server's processes. */
 export class Server {
   #child;
@@ -26,13 +29,17 @@ export class Server {
     server.dir = await mkdtemp(join(tmpdir(), "everplay-browser-"));
     server.port = await freePort();
     server.url = `http://127.0.0.1:${server.port}`;
-    await server.up();
+    await server.up().catch(async (error) => {
+      await server.end();
+      throw error;
+    });
     return server;
   }
 
   /** Starts a process on the same port and data; returns when it says where it listens. */
   async up() {
     const child = spawn(BIN, ["serve", "--port", String(this.port), "--data-dir", this.dir], {
+      env: ENV,
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#child = child;

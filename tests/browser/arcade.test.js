@@ -7,7 +7,9 @@ let chrome;
 let server;
 
 before(async () => {
-  [chrome, server] = await Promise.all([browser(), Server.start()]);
+  // One after the other: what started must be known to the end, also when the other does not start.
+  server = await Server.start();
+  chrome = await browser();
 });
 
 after(async () => {

@@ -52,7 +52,7 @@ export class GameView {
     next: this.#action("Find another opponent", () => this.#exits.again(this.#table), "button"),
     forfeit: this.#action("Give up", () => void this.#giveUp(), "button quiet"),
     leave: this.#action("Leave", () => void this.leave(), "button quiet"),
-    watch: this.#action("Copy link to watch", () => void this.#copy(true), "button quiet"),
+    watch: this.#action("Copy watch link", () => void this.#copy(true), "button quiet"),
   };
 
   constructor(table: Table, exits: Exits) {
@@ -210,7 +210,9 @@ export class GameView {
     const game = this.#table.game;
     // Without a connection nothing is known of the clock; what is shown would be a guess.
     const left = this.#table.link === "live" ? this.#countdown.left(performance.now()) : null;
-    this.#clock.hidden = left === null || !game;
+    // Its place stays while the room has a clock, so that the board does not jump at the end of a game.
+    this.#clock.hidden = !game?.moveTime;
+    this.#clock.classList.toggle("idle", left === null);
     if (left !== null && game) {
       say(this.#clockText, clockText(left));
       this.#clockBar.style.transform = `scaleX(${Math.min(1, left / (game.moveTime || 1))})`;
