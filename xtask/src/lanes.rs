@@ -101,7 +101,9 @@ fn doc(_: &Workspace) -> Result<()> {
 }
 
 fn websocket(_: &Workspace) -> Result<()> {
-    run(cargo().args(["test", "--package", "everplay-gateway", "--test", "autobahn", "--", "--nocapture"]))
+    let mut command = cargo();
+    command.args(["test", "--package", "everplay-gateway", "--features", "conformance", "--test", "conformance"]);
+    run(command.args(["--", "--nocapture"]))
 }
 
 fn sdk(workspace: &Workspace) -> Result<()> {
