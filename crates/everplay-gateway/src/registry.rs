@@ -18,6 +18,8 @@ pub(crate) struct Registry {
 struct Open {
     next: u64,
     outboxes: HashMap<u64, Outbox>,
+    /// Set once all are told to end: whoever comes after is told at once.
+    closing: Option<(CloseCode, &'static str)>,
 }
 
 /// A connection's entry; removed on drop.
@@ -31,6 +33,9 @@ impl Registered {
         let mut open = shared.registry.open.lock();
         let key = open.next;
         open.next += 1;
+        if let Some((code, reason)) = open.closing {
+            outbox.close(code, reason);
+        }
         open.outboxes.insert(key, outbox);
         drop(open);
         Registered { shared: Arc::clone(shared), key }
@@ -50,7 +55,11 @@ impl Registry {
 
     /// Tells every connection to end after what is queued for it. Returns how many.
     pub(crate) fn close_all(&self, code: CloseCode, reason: &'static str) -> usize {
-        let outboxes: Vec<Outbox> = self.open.lock().outboxes.values().cloned().collect();
+        let outboxes: Vec<Outbox> = {
+            let mut open = self.open.lock();
+            open.closing.get_or_insert((code, reason));
+            open.outboxes.values().cloned().collect()
+        };
         for outbox in &outboxes {
             outbox.close(code, reason);
         }
