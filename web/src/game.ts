@@ -52,7 +52,7 @@ export class GameView {
     next: this.#action("Find another opponent", () => this.#exits.again(this.#table), "button"),
     forfeit: this.#action("Give up", () => void this.#giveUp(), "button quiet"),
     leave: this.#action("Leave", () => void this.leave(), "button quiet"),
-    watch: this.#action("Copy watch link", () => void this.#copy(true), "button quiet"),
+    watch: this.#action("Watch link", () => void this.#copy(true), "button quiet"),
   };
 
   constructor(table: Table, exits: Exits) {
