@@ -509,3 +509,36 @@ fn a_full_queue_says_busy() {
     assert!(matches!(answer, Err(AppendError::Busy)), "{answer:?}");
     block_on(owner.append([[0; 10]]));
 }
+
+/// A seal that was answered is in the file, although it wrote no record: after a restart the old owner stays out.
+#[test]
+fn a_seal_alone_is_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let (room, at) = ten(&store, "sealed");
+    block_on(store.seal(room.clone(), token(2, 2))).unwrap();
+    drop(store);
+    let store = open(dir.path());
+    let zombie = Owner { store: &store, room, token: token(1, 7), at };
+    let answer = block_on(store.append(zombie.next(["zombie"])));
+    assert!(matches!(answer, Err(AppendError::Fenced { fence }) if fence == token(2, 2)), "{answer:?}");
+}
+
+/// An old owner's snapshot that is still being written when the new owner seals is not published.
+#[test]
+fn a_late_snapshot_is_fenced() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let (room, Position { last: seq, chain }) = ten(&store, "late");
+    // Dozens of commits long: the seal comes in between.
+    let bytes = vec![3; 8 << 20].into();
+    let pending =
+        store.publish_snapshot(Snapshot { room: room.clone(), token: token(1, 7), seq, chain, bytes });
+    block_on(store.seal(room.clone(), token(2, 2))).unwrap();
+    let answer = block_on(pending);
+    assert!(matches!(answer, Err(SnapshotError::Refused(RoomError::Fenced { .. }))), "{answer:?}");
+    assert_eq!(load(&store, &room).unwrap().snapshot, None);
+    let parts =
+        || -> i64 { file(dir.path()).query_row("SELECT count(*) FROM parts", (), |row| row.get(0)).unwrap() };
+    until(|| parts() == 0);
+}
