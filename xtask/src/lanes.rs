@@ -102,7 +102,15 @@ fn doc(_: &Workspace) -> Result<()> {
 
 fn websocket(_: &Workspace) -> Result<()> {
     let mut command = cargo();
-    command.args(["test", "--package", "everplay-gateway", "--features", "conformance", "--test", "conformance"]);
+    command.args([
+        "test",
+        "--package",
+        "everplay-gateway",
+        "--features",
+        "conformance",
+        "--test",
+        "conformance",
+    ]);
     run(command.args(["--", "--nocapture"]))
 }
 

@@ -44,10 +44,13 @@ pub(crate) fn node() -> Result<Command> {
     Ok(Command::new(program))
 }
 
-/// Every folder of the repository with a lock file.
+/// Where the tests keep JavaScript. What the benchmarks compare with is theirs to install.
+const TESTED: [&str; 3] = ["web", "tests", "crates"];
+
+/// Every folder of the tests with a lock file.
 pub(crate) fn folders(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut open = vec![workspace.root().to_owned()];
+    let mut open: Vec<PathBuf> = TESTED.map(|folder| workspace.path(folder)).into();
     while let Some(folder) = open.pop() {
         if folder.join("package-lock.json").is_file() {
             found.push(folder.clone());

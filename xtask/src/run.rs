@@ -35,6 +35,9 @@ fn shown(command: &Command) -> String {
         line.push(' ');
         line.push_str(&argument.to_string_lossy());
     }
+    if let Some(folder) = command.get_current_dir().and_then(Path::file_name) {
+        line = format!("[{}] {line}", folder.display());
+    }
     line
 }
 
