@@ -14,12 +14,7 @@
 
 use crate::computer::Level;
 use crate::rules::{Board, CELLS, Illegal, Mark, Outcome};
-use everplay_room::{Client, Context, Leave, Messages, Refusal, Room, Settings, TimerId};
-use everplay_schema::{List, Map, State};
-use everplay_types::CloseCode;
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use everplay::prelude::*;
 
 /// Time for a move when the creator does not say.
 const MOVE_SECONDS: u32 = 30;
@@ -301,7 +296,7 @@ impl TicTacToe {
         })
     }
 
-    fn on_forfeit(&mut self, cx: &mut Context<Self>, client: &Client, _: IgnoredAny) -> Result<(), Refusal> {
+    fn on_forfeit(&mut self, cx: &mut Context<Self>, client: &Client, _: Anything) -> Result<(), Refusal> {
         let mark = self.mark_of(client)?;
         match self.phase.as_str() {
             WAITING => Err(not_started()),
@@ -313,7 +308,7 @@ impl TicTacToe {
         }
     }
 
-    fn on_rematch(&mut self, cx: &mut Context<Self>, client: &Client, _: IgnoredAny) -> Result<(), Refusal> {
+    fn on_rematch(&mut self, cx: &mut Context<Self>, client: &Client, _: Anything) -> Result<(), Refusal> {
         self.mark_of(client)?;
         match self.phase.as_str() {
             WAITING => return Err(not_started()),

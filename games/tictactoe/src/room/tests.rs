@@ -2,11 +2,11 @@
 //! goes on, and what the journal holds is looked at. A crash keeps nothing but the journal.
 
 use super::*;
-use everplay_room::{
+use everplay::room::{
     Birth, ConnId, Connect, Input, Listing, Out, Recipients, Record, Reply, RoomEngine, RoomKind, RoomType,
     Section, Ticket,
 };
-use everplay_types::{Millis, RoomId, SessionId};
+use everplay::types::RoomId;
 use everplay_wire::{ClientFrame, Dialect, MessageType, ServerFrame, msgpack};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
