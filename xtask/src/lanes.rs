@@ -116,23 +116,23 @@ fn websocket(_: &Workspace) -> Result<()> {
 
 fn sdk(workspace: &Workspace) -> Result<()> {
     run(cargo().args(["build", "--package", "everplay-server", "--package", "everplay-test-rooms"]))?;
-    node_tests(workspace, "tests/sdk")
+    run(&mut node_tests(workspace, "tests/sdk")?)
 }
 
 fn browser(workspace: &Workspace) -> Result<()> {
-    setup::browser()?;
+    let chromium = setup::browser()?;
     web::build(workspace)?;
     run(cargo().args(["build", "--package", "everplay-server"]))?;
-    node_tests(workspace, "tests/browser")
+    run(node_tests(workspace, "tests/browser")?.env("CHROMIUM", chromium))
 }
 
-fn node_tests(workspace: &Workspace, folder: &str) -> Result<()> {
+fn node_tests(workspace: &Workspace, folder: &str) -> Result<Command> {
     let path = workspace.path(folder);
     ensure!(path.join("package.json").is_file(), "{folder} holds no tests");
     npm::install(&path)?;
-    let mut node: Command = npm::node()?;
+    let mut node = npm::node()?;
     node.arg("--test").current_dir(path);
     node.env("EVERPLAY_BIN", workspace.program("debug", "everplay"));
     node.env("EVERPLAY_TEST_ROOMS_BIN", workspace.program("debug", "everplay-test-rooms"));
-    run(&mut node)
+    Ok(node)
 }

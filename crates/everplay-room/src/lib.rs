@@ -11,6 +11,8 @@
 //! engine's [`ledger`]; both are journaled by the same patches that make up the record of a step. Whatever
 //! leaves a step was computed from state that is in that step's record or an earlier one.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+
 mod client;
 mod context;
 mod effects;

@@ -37,6 +37,8 @@
 //! The wire format is that of `@colyseus/schema`; where our bytes differ from the official encoder's is listed, with
 //! the reasons, in `docs/schema-differences.md`.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+
 // The derive macro's output names this crate, also in this crate's own documentation and tests.
 extern crate self as everplay_schema;
 

@@ -2,6 +2,8 @@
 //!
 //! Pure values: no clock, socket, file or randomness. A type lives here only when two crates need it.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+
 mod codes;
 mod ids;
 mod ownership;

@@ -14,6 +14,8 @@
 //! what an encoder writes, the decoder of this crate and every SDK of the dialect reads.
 //! State bytes (the body of ROOM_STATE and ROOM_STATE_PATCH, the handshake) are opaque here.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+
 mod client_frame;
 mod dialect;
 mod error;

@@ -3,7 +3,8 @@
 use crate::npm;
 use crate::run::{find_program, run};
 use crate::workspace::Workspace;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Names Debian and others give the browser.
@@ -17,10 +18,11 @@ pub(crate) fn setup(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Installs Chromium where we may; elsewhere says what is missing.
-pub(crate) fn browser() -> Result<()> {
-    if BROWSERS.iter().any(|name| find_program(name).is_some()) {
-        return Ok(());
+/// The browser, installed where we may; elsewhere says what is missing.
+pub(crate) fn browser() -> Result<PathBuf> {
+    let installed = || BROWSERS.iter().find_map(|name| find_program(name));
+    if let Some(browser) = installed() {
+        return Ok(browser);
     }
     if !is_root() || find_program("apt-get").is_none() {
         bail!("no browser for the page's tests: install Chromium (on Debian: apt-get install chromium)");
@@ -31,7 +33,8 @@ pub(crate) fn browser() -> Result<()> {
         command
     };
     run(apt().args(["update", "-qq"]))?;
-    run(apt().args(["install", "-y", "-qq", "--no-install-recommends", "chromium"]))
+    run(apt().args(["install", "-y", "-qq", "--no-install-recommends", "chromium"]))?;
+    installed().context("the package chromium brought no browser")
 }
 
 fn is_root() -> bool {
