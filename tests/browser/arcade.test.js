@@ -197,6 +197,28 @@ describe("arcade", { timeout: 120_000 }, () => {
     await bothEnd(ada, bob, watcher, stranger);
   });
 
+  it("asks before one walks out of a game, and finds the next opponent", async () => {
+    const [ada, bob] = await quickMatch("Ada", "Bob");
+    await ada.plays(4);
+    const address = bob.page.url();
+    await bob.page.goBack();
+    await bob.page.getByRole("dialog").getByRole("button", { name: "Keep playing" }).click();
+    assert.equal(bob.page.url(), address);
+    await bob.plays(0);
+    await bob.page.getByRole("link", { name: "Everplay" }).click();
+    await bob.page.getByRole("dialog").getByRole("button", { name: "Leave" }).click();
+    await bob.page.getByRole("button", { name: "Quick match" }).waitFor();
+
+    await ada.sees("You win: Bob left");
+    await ada.press("Find another opponent");
+    await ada.sees("Waiting for an opponent");
+    assert.equal(await ada.board(), "---------");
+    await bob.press("Quick match");
+    await ada.sees("Your turn");
+    await bob.sees("Ada’s turn");
+    await bothEnd(ada, bob);
+  });
+
   it("tells calmly of a room that does not exist", async () => {
     const ada = await Person.arrive(chrome, server, "Ada", { hash: "#/room/nosuchroom" });
     await ada.press("Play");
