@@ -211,6 +211,10 @@ impl Room for TicTacToe {
             self.players.insert(client.session_id().as_str(), player);
             if self.players.len() == SEATS as usize {
                 self.begin(cx);
+            } else {
+                // Both had left, and only watchers kept the room.
+                self.clear();
+                self.phase = WAITING.to_owned();
             }
         }
         self.renew_clock(cx);
@@ -332,7 +336,14 @@ impl TicTacToe {
 
     /// A new game between the two at the table; X moves first.
     fn begin(&mut self, cx: &mut Context<Self>) {
+        self.clear();
         self.game += 1;
+        self.phase = PLAYING.to_owned();
+        self.turn_to(cx, Mark::X);
+    }
+
+    /// Takes the last game from the table.
+    fn clear(&mut self) {
         for cell in 0..CELLS {
             self.board[cell] = 0;
         }
@@ -340,11 +351,9 @@ impl TicTacToe {
         self.line.clear();
         self.winner = 0;
         self.reason.clear();
-        self.phase = PLAYING.to_owned();
         for player in self.players.values_mut() {
             player.rematch = false;
         }
-        self.turn_to(cx, Mark::X);
     }
 
     fn put(&mut self, cx: &mut Context<Self>, cell: usize, mark: Mark) -> Result<(), Illegal> {

@@ -141,7 +141,10 @@ impl Table {
             skip_handshake,
             dialect: Some(Dialect::V18),
         }));
-        self.frame(name, ClientFrame::Ack);
+        // A seat that is gone is answered with a close.
+        if self.conns.contains_key(name) {
+            self.frame(name, ClientFrame::Ack);
+        }
     }
 
     fn join(&mut self, name: &str, options: Value) {
@@ -475,6 +478,26 @@ fn a_newcomer_takes_the_seat_that_is_left() {
 }
 
 #[test]
+fn a_room_that_only_watchers_kept_waits_for_two_again() {
+    // It once kept the old result, and the newcomer's rematch began a game against nobody.
+    let mut table = Table::of_two();
+    table.join("wim", json!({ "mode": "watch" }));
+    table.play("ada", 4);
+    table.leave("ada");
+    table.leave("bob");
+    table.join("eve", json!({ "name": "Eve" }));
+    let state = table.state();
+    assert_eq!(
+        (&state["phase"], &state["reason"], &state["winner"]),
+        (&json!("waiting"), &json!(""), &json!(0))
+    );
+    assert_eq!(state["board"], json!([0, 0, 0, 0, 0, 0, 0, 0, 0]));
+    assert_eq!(table.refused("eve", "rematch", Value::Null), 4304);
+    table.join("ken", json!({}));
+    assert_eq!((table.get("phase"), table.get("game")), (json!("playing"), json!(2)));
+}
+
+#[test]
 fn who_leaves_while_waiting_leaves_nothing_behind() {
     let mut table = Table::create(json!({})).unwrap();
     table.join("wim", json!({ "mode": "watch" }));
@@ -702,4 +725,103 @@ fn a_computer_that_was_thinking_goes_on_after_a_restart() {
     table.come_back("ada");
     table.seconds(1);
     assert_eq!(table.get("moves"), json!([0, 4]), "the only answer to a corner");
+}
+
+/// What must hold after anything at all.
+fn check_invariants(table: &mut Table) {
+    let state = table.state();
+    let numbers = |field: &str| -> Vec<u8> {
+        state[field].as_array().unwrap().iter().map(|number| number.as_u64().unwrap() as u8).collect()
+    };
+    let mut replayed = Board::default();
+    let mut outcome = None;
+    for cell in numbers("moves") {
+        outcome = replayed.play(cell.into(), replayed.turn()).unwrap();
+    }
+    assert_eq!(Board::from_cells(numbers("board")), Ok(replayed), "the board is what the moves lead to");
+
+    let playing = state["phase"] == "playing";
+    let turn = if playing { replayed.turn().number() } else { 0 };
+    assert_eq!(state["turn"], turn);
+    assert_eq!(playing && state["moveTime"] != 0, !state["clock_timer"].is_null(), "{state}");
+    assert_eq!(state["clock"] != 0, !state["clock_timer"].is_null());
+    assert!(!(playing && outcome.is_some()), "a decided game goes on: {state}");
+    match (&outcome, state["reason"].as_str().unwrap()) {
+        (Some(Outcome::Win { mark, lines }), "line") => {
+            assert_eq!(state["winner"], mark.number());
+            assert_eq!(numbers("line").len(), lines.len() * 3);
+        }
+        (Some(Outcome::Draw), "draw") => assert_eq!(state["winner"], 0),
+        (None, "") => assert_eq!(state["winner"], 0),
+        (None, "forfeit" | "timeout" | "left") => assert_ne!(state["winner"], 0),
+        (outcome, reason) => panic!("{outcome:?} is told as {reason:?}"),
+    }
+
+    let players = state["players"].as_object().unwrap();
+    let marks: Vec<_> = players.values().map(|player| player["mark"].as_u64().unwrap()).collect();
+    assert!(marks.len() < 2 || marks.len() == 2 && marks[0] + marks[1] == 3, "{marks:?}");
+    assert!(!playing || marks.len() == 2);
+    let games = state["game"].as_u64().unwrap();
+    assert_eq!(table.events.len() as u64, games - u64::from(playing), "each finished game is told once");
+}
+
+#[test]
+fn nothing_that_clients_time_and_crashes_do_breaks_a_room() {
+    let mut finished = 0;
+    for seed in 0..40_u64 {
+        // A small generator is enough: the seed names the run.
+        let mut dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut roll = |sides: u64| {
+            dice ^= dice << 13;
+            dice ^= dice >> 7;
+            dice ^= dice << 17;
+            dice % sides
+        };
+        let mode = ["quick", "private", "computer"][seed as usize % 3];
+        let mut table = Table::create(json!({ "mode": mode, "level": "easy" })).unwrap();
+        let mut names = Vec::new();
+        for step in 0..400 {
+            if table.ended {
+                break;
+            }
+            let live: Vec<String> = table.conns.keys().cloned().collect();
+            let someone = (!live.is_empty()).then(|| live[roll(live.len() as u64) as usize].clone());
+            match (roll(60), someone) {
+                (0 | 1, _) | (_, None) if names.len() < 6 => {
+                    let name = format!("client{step}");
+                    if table.reserve(&name, json!({ "mode": mode })) == Reply::Reserved(Ok(())) {
+                        table.connect(&name, None);
+                        names.push(name);
+                    }
+                }
+                (2, Some(name)) => table.lose(&name),
+                (3, Some(name)) => {
+                    table.leave(&name);
+                    names.retain(|known| *known != name);
+                }
+                (4, Some(name)) => table.send(&name, "forfeit", Value::Null),
+                (5, _) => table.pass(roll(40_000)),
+                (6, _) => table.crash(),
+                (7..=9, _) => {
+                    if let Some(name) = names.iter().find(|name| !table.conns.contains_key(*name)).cloned() {
+                        table.come_back(&name);
+                        names.retain(|known| *known != name || table.conns.contains_key(&name));
+                    }
+                }
+                (10..=20, Some(name)) => table.send(&name, "rematch", Value::Null),
+                (_, Some(name)) => table.send(&name, "move", json!({ "cell": roll(10) })),
+                (_, None) => table.pass(1_000),
+            }
+            if !table.ended {
+                check_invariants(&mut table);
+            }
+        }
+        assert!(
+            table.errors.iter().all(|(_, code)| (4300..4308).contains(code) || *code == 524),
+            "{:?}",
+            table.errors
+        );
+        finished += table.events.len();
+    }
+    assert!(finished > 100, "only {finished} games ended: the runs show little");
 }
