@@ -71,7 +71,7 @@ impl Room for Arena {
             angle: rng.unit() as f32 * std::f32::consts::TAU,
             score: 0,
         };
-        self.ships.insert(client.session_id().to_string(), ship);
+        self.ships.insert(client.session_id(), ship);
         Ok(())
     }
 

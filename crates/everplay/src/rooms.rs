@@ -8,8 +8,8 @@ use everplay_gateway::{
 use everplay_node::{ClientSink, Handle, RoomLink};
 use everplay_room::{AuthRequest, FrameKind};
 use everplay_types::{CloseCode, RoomId, SessionId};
+use everplay_wire::ClientFrame;
 use everplay_wire::matchmake::{Method, RoomListing, SeatReservation};
-use everplay_wire::{ClientFrame, InputOptions};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ impl Rooms for NodeRooms {
             match self.node.attach(wanted, Arc::new(SocketSink(outbox))).await {
                 Ok(link) => Ok(Attached {
                     messages_per_second: Some(link.messages_per_second()),
-                    inputs: InputOptions::default(),
+                    inputs: link.input_options(),
                     inbox: Box::new(NodeInbox(Some(link))),
                 }),
                 Err(error) if error.is_transient() => Err(AttachError::Restoring),
@@ -73,8 +73,11 @@ impl Rooms for NodeRooms {
     }
 
     fn readiness(&self) -> Readiness {
-        let status = self.node.status();
-        if status.ready { Readiness::Ready } else { Readiness::NotReady("restoring rooms".to_owned()) }
+        if self.node.is_ready() {
+            Readiness::Ready
+        } else {
+            Readiness::NotReady("restoring rooms".to_owned())
+        }
     }
 
     fn health(&self) -> serde_json::Value {

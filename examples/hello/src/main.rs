@@ -29,7 +29,7 @@ impl Room for Meadow {
     }
 
     fn join(&mut self, _: &mut Context<Self>, client: &Client, _: Anything) -> Result<(), Refusal> {
-        self.sheep.insert(client.session_id().to_string(), 0);
+        self.sheep.insert(client.session_id(), 0);
         Ok(())
     }
 }

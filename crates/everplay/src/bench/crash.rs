@@ -255,3 +255,31 @@ fn show(report: &Report) -> String {
         report.violations.iter().take(20).map(|violation| format!("  {violation}\n")).collect::<String>(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn violations(shows: &[(u32, Option<u64>)]) -> Vec<String> {
+        let seen = Mutex::new(Seen::default());
+        let mut last = 0;
+        for (tick, hash) in shows {
+            last = shown(&seen, "room", "client", last, *tick, *hash);
+        }
+        seen.into_inner().unwrap().violations
+    }
+
+    #[test]
+    fn a_game_that_goes_on_is_no_violation() {
+        assert!(
+            violations(&[(1, None), (1, Some(7)), (2, Some(8)), (2, Some(8)), (5, None), (6, Some(9))])
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_tick_that_goes_back_and_a_second_truth_are_violations() {
+        assert_eq!(violations(&[(5, Some(1)), (4, None)]), ["client in room: tick went back from 5 to 4"]);
+        assert_eq!(violations(&[(5, Some(1)), (5, Some(2))]), ["room: two truths about tick 5"]);
+    }
+}

@@ -166,7 +166,7 @@ impl fmt::Display for Span {
         let millis = self.0.as_millis();
         match [(3_600_000, "h"), (60_000, "m"), (1_000, "s")]
             .iter()
-            .find(|(unit, _)| millis >= *unit && millis % unit == 0)
+            .find(|(unit, _)| millis >= *unit && millis.is_multiple_of(*unit))
         {
             Some((unit, name)) => write!(f, "{}{name}", millis / unit),
             None => write!(f, "{millis}ms"),
