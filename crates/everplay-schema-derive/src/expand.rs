@@ -289,6 +289,13 @@ fn family(input: &DeriveInput, data: &DataEnum, root: &TokenStream) -> Result<To
                 }
             }
 
+            fn told(slot: &Self::Slot) -> ::std::option::Option<&#krate::ViewSet> {
+                match slot {
+                    #slot::__None => ::std::option::Option::None,
+                    #(#slot::#idents(slot) => <#types as #krate::Field>::told(slot),)*
+                }
+            }
+
             fn descend(
                 &mut self, slot: &mut Self::Slot, spec: &#krate::FieldSpec, scope: &#krate::Scope,
                 cx: &mut #krate::Patch<'_>,

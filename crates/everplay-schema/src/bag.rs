@@ -37,16 +37,22 @@ macro_rules! slab_field {
             self.$slab.inside()
         }
 
-        fn descend(&mut self, _slot: &mut Self::Slot, spec: &FieldSpec, scope: &Scope, cx: &mut Patch<'_>) {
+        fn told(slot: &Self::Slot) -> Option<&ViewSet> {
+            slot.told()
+        }
+
+        fn descend(&mut self, slot: &mut Self::Slot, spec: &FieldSpec, scope: &Scope, cx: &mut Patch<'_>) {
             self.$slab.descend(spec, scope, cx);
+            slot.tell(&self.$slab.track);
         }
 
         fn settle(&mut self, _slot: &mut Self::Slot, spec: &FieldSpec, types: &TypeTable) -> ViewSet {
             self.$slab.settle(spec, types)
         }
 
-        fn forget(&mut self, _slot: &mut Self::Slot, spec: &FieldSpec, view: ViewId, types: &TypeTable) {
+        fn forget(&mut self, slot: &mut Self::Slot, spec: &FieldSpec, view: ViewId, types: &TypeTable) {
             self.$slab.forget(spec, view, types);
+            slot.tell(&self.$slab.track);
         }
 
         fn is_dirty(&self, slot: &Self::Slot, spec: &FieldSpec, types: &TypeTable) -> bool {

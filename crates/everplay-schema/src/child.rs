@@ -4,7 +4,7 @@ use crate::decode::Value;
 use crate::full::{Full, FullScope, Part};
 use crate::meta;
 use crate::restore::{Load, Meta, RestoreError};
-use crate::structure::{Change, Field, Item, ItemType, Patch, Structure};
+use crate::structure::{Change, Field, Item, ItemType, Patch, StructSlot, Structure};
 use crate::types::{FieldSpec, ItemKind, Prim, Registry, TypeNo, TypeTable};
 use crate::view::{Granted, Scope, Tag, ViewId, ViewSet, Visibility};
 use std::ops::{Deref, DerefMut};
@@ -94,13 +94,9 @@ impl<T: Structure> Field for Child<T> {
     type Slot = <T as Field>::Slot;
 
     fn poll(&mut self, slot: &mut Self::Slot, spec: &FieldSpec, cx: &mut Patch<'_>) -> Change {
-        let was = slot.announced;
-        if !self.known && !slot.fresh {
-            *slot = Self::Slot::default();
-        }
-        let change = self.value.poll(slot, spec, cx);
+        self.renew(slot);
         self.known = true;
-        if was && change == Change::Set { Change::Replace } else { change }
+        self.value.poll(slot, spec, cx)
     }
 
     fn write(&self, slot: &Self::Slot, spec: &FieldSpec, exact: bool, out: &mut Vec<u8>) {
@@ -126,6 +122,10 @@ impl<T: Structure> Field for Child<T> {
         self.value.inside(slot)
     }
 
+    fn told(slot: &Self::Slot) -> Option<&ViewSet> {
+        T::told(slot)
+    }
+
     fn descend(&mut self, slot: &mut Self::Slot, spec: &FieldSpec, scope: &Scope, cx: &mut Patch<'_>) {
         let Some(given) = &mut self.visibility else {
             return self.value.descend(slot, spec, scope, cx);
@@ -136,13 +136,16 @@ impl<T: Structure> Field for Child<T> {
             ..scope.clone()
         };
         if given.now != given.seen {
-            meta::members(&mut cx.out.meta, slot.ref_id, &given.now);
+            if !(slot.fresh && given.now.is_empty()) {
+                meta::members(&mut cx.out.meta, slot.ref_id, &given.now);
+            }
             given.seen = given.now.clone();
         }
         self.value.descend(slot, spec, &below, cx);
     }
 
     fn settle(&mut self, slot: &mut Self::Slot, spec: &FieldSpec, types: &TypeTable) -> ViewSet {
+        self.renew(slot);
         let mut found = self.value.settle(slot, spec, types);
         if let Some(given) = &self.visibility
             && given.now != given.seen
@@ -175,7 +178,9 @@ impl<T: Structure> Field for Child<T> {
     }
 
     fn meta(&self, slot: &Self::Slot, spec: &FieldSpec, cx: &mut Meta<'_>) {
-        if let Some(given) = &self.visibility {
+        if let Some(given) = &self.visibility
+            && !given.now.is_empty()
+        {
             meta::members(cx.out, slot.ref_id, &given.now);
         }
         self.value.meta(slot, spec, cx);
@@ -188,6 +193,15 @@ impl<T: Structure> Field for Child<T> {
         self.known = true;
         self.visibility = cx.visibility(slot.ref_id);
         Ok(())
+    }
+}
+
+impl<T: Structure> Child<T> {
+    /// A new child is a new instance, whatever was in its place.
+    fn renew(&self, slot: &mut StructSlot<T::Shadow>) {
+        if !self.known && slot.announced {
+            slot.renew();
+        }
     }
 }
 

@@ -220,6 +220,13 @@ macro_rules! by_variant {
                 }
             }
 
+            fn told(slot: &Self::Slot) -> Option<&ViewSet> {
+                match slot {
+                    $slot::Empty => None,
+                    $($slot::$variant(slot) => <$inner as Field>::told(slot),)+
+                }
+            }
+
             fn descend(&mut self, slot: &mut Self::Slot, spec: &FieldSpec, scope: &Scope, cx: &mut Patch<'_>) {
                 match (self, slot) {
                     $(($value::$variant(value), $slot::$variant(slot)) => value.descend(slot, spec, scope, cx),)+
@@ -246,7 +253,7 @@ macro_rules! by_variant {
             fn is_dirty(&self, slot: &Self::Slot, spec: &FieldSpec, types: &TypeTable) -> bool {
                 match (self, slot) {
                     $(($value::$variant(value), $slot::$variant(slot)) => value.is_dirty(slot, spec, types),)+
-                    _ => true,
+                    (value, _) => value.is_set(),
                 }
             }
 

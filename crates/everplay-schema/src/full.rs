@@ -175,8 +175,11 @@ impl VisitorRef for Fields<'_, '_> {
         let everything = self.cx.everything();
         let shown = self.cx.shows(spec, value, slot, self.scope);
         if shown && value.is_set() && (matches!(spec.kind, Kind::Prim(_)) || value.ref_id(slot) != NO_REF) {
+            // A returning client may have another instance there, which only a deletion releases.
+            let exchange = self.cx.form == FullForm::Rejoin && matches!(spec.kind, Kind::Struct(_));
+            let code = if exchange { op::DELETE_AND_ADD } else { op::ADD };
             let out = self.cx.op(self.owner);
-            out.push(op::ADD | spec.index);
+            out.push(code | spec.index);
             value.write(slot, spec, everything, out);
         } else if self.cx.form == FullForm::Rejoin && !spec.modifiers.private && !spec.modifiers.patch_only {
             // In the view's part, only structures the shared part did not have.

@@ -141,7 +141,7 @@ impl<T: Item> List<T> {
         if entry.was != NEW && !entry.replaced && entry.value.ref_id(&entry.slot) != NO_REF {
             entry.replaced = true;
             let removed = entry.removed();
-            entry.visibility = None;
+            (entry.slot, entry.visibility) = (T::Slot::default(), None);
             self.exchanged.push(removed);
         }
         std::mem::replace(&mut self.entries[index].value, item)
@@ -349,7 +349,12 @@ impl<T: Item> List<T> {
         if entry.was == NEW || self.cleared {
             return;
         }
-        self.removed.push(entry.removed());
+        // What clients have in the place of an exchanged instance is the one before it.
+        let exchanged = self.exchanged.iter().position(|removed| removed.was == entry.was);
+        self.removed.push(match exchanged {
+            Some(at) => self.exchanged.remove(at),
+            None => entry.removed(),
+        });
     }
 }
 
@@ -467,16 +472,22 @@ impl<T: Item> Field for List<T> {
         self.track.granted()
     }
 
-    fn descend(&mut self, _slot: &mut Self::Slot, spec: &FieldSpec, scope: &Scope, cx: &mut Patch<'_>) {
+    fn told(slot: &Self::Slot) -> Option<&ViewSet> {
+        slot.told()
+    }
+
+    fn descend(&mut self, slot: &mut Self::Slot, spec: &FieldSpec, scope: &Scope, cx: &mut Patch<'_>) {
         self.encode(spec, scope, cx);
+        slot.tell(&self.track);
     }
 
     fn settle(&mut self, _slot: &mut Self::Slot, spec: &FieldSpec, types: &TypeTable) -> ViewSet {
         self.settle_views(spec, types)
     }
 
-    fn forget(&mut self, _slot: &mut Self::Slot, spec: &FieldSpec, view: ViewId, types: &TypeTable) {
+    fn forget(&mut self, slot: &mut Self::Slot, spec: &FieldSpec, view: ViewId, types: &TypeTable) {
         self.track.forget(view);
+        slot.tell(&self.track);
         for entry in &mut self.entries {
             if let Some(visibility) = &mut entry.visibility {
                 visibility.forget(view);
@@ -520,6 +531,7 @@ impl<T: Item> Field for List<T> {
         *self = Self::new();
         slot.announce(ref_id);
         self.track.load(ref_id, cx);
+        slot.tell(&self.track);
         for (was, value) in (0..).zip(items) {
             let ty = cx.instance_type(spec, &value)?;
             let mut item = T::blank_item(spec, ty, cx.types());

@@ -147,7 +147,6 @@ impl<T: Item> List<T> {
         let moved = self.first_moved;
         let mut poll = |index: usize, entry: &mut ListEntry<T>, cx: &mut Patch<'_>| {
             if std::mem::take(&mut entry.replaced) {
-                entry.slot = T::Slot::default();
                 // Told as a replacement below, whatever `poll` says.
                 let _ = entry.value.poll(&mut entry.slot, spec, cx);
                 entry.replaced = true;
@@ -207,7 +206,7 @@ impl<T: Item> List<T> {
         if self.cleared {
             cx.out.op(everyone, self.track.ref_id).push(op::CLEAR);
         }
-        self.write_positions(spec, positions, &changed, cx);
+        let rewritten = self.write_positions(spec, positions, &changed, cx);
         if by_ref {
             self.write_by_ref(spec, scope, whole, cx);
         } else if let Some((old, new)) = old.zip(new) {
@@ -224,8 +223,8 @@ impl<T: Item> List<T> {
             for &index in &changed {
                 self.put_exact(index as usize, spec, cx);
             }
-            for index in moved..self.entries.len() {
-                if self.entries[index].was == NEW {
+            for index in if rewritten { 0 } else { moved }..self.entries.len() {
+                if rewritten || self.entries[index].was == NEW {
                     self.put_exact(index, spec, cx);
                 }
             }
@@ -246,7 +245,10 @@ impl<T: Item> List<T> {
         }
     }
 
-    fn write_positions(&mut self, spec: &FieldSpec, to: Target<'_>, changed: &[u32], cx: &mut Patch<'_>) {
+    /// Returns whether items that clients had were written again.
+    fn write_positions(
+        &mut self, spec: &FieldSpec, to: Target<'_>, changed: &[u32], cx: &mut Patch<'_>,
+    ) -> bool {
         let owner = self.track.ref_id;
         let native = cx.form == ArrayForm::Native;
         let layout = self.layout();
@@ -255,15 +257,17 @@ impl<T: Item> List<T> {
             Layout::Cleared => self.write_all(spec, to, cx),
             Layout::Ordered { inserts } if !inserts || (native && !self.insert_is_lost(spec)) => {
                 self.write_ordered(spec, to, changed, cx);
+                return false;
             }
             Layout::Reversed if native && changed.is_empty() => {
                 cx.out.op(to, owner).push(op::REVERSE);
+                return false;
             }
-            Layout::Permuted | Layout::Reversed => {
+            // REPLACE counts no references: right as long as the same instances stay.
+            Layout::Permuted | Layout::Reversed if !self.entries.iter().any(|entry| entry.replaced) => {
                 for (index, entry) in self.entries.iter().enumerate() {
                     if entry.was != index as u32 || changed.binary_search(&(index as u32)).is_ok() {
-                        let code = if entry.replaced { op::DELETE_AND_ADD } else { op::REPLACE };
-                        put(code, index, entry, spec, to, owner, cx);
+                        put(op::REPLACE, index, entry, spec, to, owner, cx);
                     }
                 }
             }
@@ -271,8 +275,9 @@ impl<T: Item> List<T> {
                 cx.out.op(to, owner).push(op::CLEAR);
                 self.write_all(spec, to, cx);
             }
-            Layout::Mixed | Layout::Ordered { .. } => self.rewrite(spec, to, changed, cx),
+            _ => self.rewrite(spec, to, changed, cx),
         }
+        layout != Layout::Same
     }
 
     fn write_changed(
@@ -500,6 +505,7 @@ impl<T: Item> List<T> {
     fn item_below(&mut self, index: usize, spec: &FieldSpec, scope: &Scope, cx: &mut Patch<'_>) {
         let item_scope = self.entry_scope(index, spec, scope);
         let entry = &mut self.entries[index];
+        let fresh = entry.was == NEW || entry.value.is_fresh(&entry.slot);
         let outer = std::mem::take(&mut cx.again);
         entry.value.descend(&mut entry.slot, spec, item_scope.as_ref().unwrap_or(scope), cx);
         entry.again = cx.again;
@@ -507,7 +513,9 @@ impl<T: Item> List<T> {
         if let Some(given) = &mut entry.visibility
             && given.now != given.seen
         {
-            meta::members(&mut cx.out.meta, entry.value.ref_id(&entry.slot), &given.now);
+            if !(fresh && given.now.is_empty()) {
+                meta::members(&mut cx.out.meta, entry.value.ref_id(&entry.slot), &given.now);
+            }
             given.seen = given.now.clone();
         }
     }

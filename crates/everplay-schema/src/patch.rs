@@ -32,7 +32,7 @@ pub(crate) fn introduce<T: Structure>(value: &mut T, slot: &mut StructSlot<T::Sh
             }
         }
     }
-    *slot = StructSlot { inside: slot.inside.take(), ..StructSlot::default() };
+    *slot = StructSlot { inside: slot.inside.take(), replaces: slot.replaces, ..StructSlot::default() };
     slot.type_no = value.type_no(cx.types);
     slot.ref_id = cx.new_ref();
     slot.fresh = true;
@@ -58,11 +58,13 @@ pub(crate) fn walk<T: Structure>(
     if ty.nested {
         value.visit(&mut slot.shadow, ty, &mut Descend { scope, cx });
     }
-    slot.fresh = false;
+    let fresh = std::mem::take(&mut slot.fresh);
     if let Some(inside) = &mut slot.inside
-        && inside.now != inside.seen
+        && (fresh || inside.now != inside.seen)
     {
-        crate::meta::inside(&mut cx.out.meta, slot.ref_id, &inside.now);
+        if !(fresh && inside.now.is_empty()) {
+            crate::meta::inside(&mut cx.out.meta, slot.ref_id, &inside.now);
+        }
         inside.seen = inside.now.clone();
     }
 }
@@ -76,6 +78,7 @@ struct Changes<'a, 't> {
 impl Visitor for Changes<'_, '_> {
     #[inline]
     fn field<F: Field>(&mut self, spec: &FieldSpec, value: &mut F, slot: &mut F::Slot) {
+        let told = if spec.modifiers.view.is_some() { F::told(slot).cloned() } else { None };
         let change = value.poll(slot, spec, self.cx);
         let simple = spec.plain && matches!((&self.scope.old, &self.scope.new), (Reach::All, Reach::All));
         if simple && !self.scope.private {
@@ -83,13 +86,15 @@ impl Visitor for Changes<'_, '_> {
                 put_change(change, spec, value, slot, Target::Shared, self.owner, self.cx);
             }
         } else {
-            self.filtered(change, spec, value, slot);
+            self.filtered(change, told, spec, value, slot);
         }
     }
 }
 
 impl Changes<'_, '_> {
-    fn filtered<F: Field>(&mut self, change: Change, spec: &FieldSpec, value: &mut F, slot: &mut F::Slot) {
+    fn filtered<F: Field>(
+        &mut self, change: Change, told: Option<ViewSet>, spec: &FieldSpec, value: &mut F, slot: &mut F::Slot,
+    ) {
         let (owner, cx) = (self.owner, &mut *self.cx);
         if self.scope.private || spec.unsent() {
             if change != Change::None {
@@ -97,7 +102,7 @@ impl Changes<'_, '_> {
             }
             return;
         }
-        let (old, new) = audience(spec, self.scope, value.inside(slot));
+        let (old, new) = audience(spec, self.scope, told.as_ref(), value.inside(slot));
         let (Reach::Views(old), Reach::Views(new)) = (&old, &new) else {
             if change != Change::None {
                 put_change(change, spec, value, slot, Target::Shared, owner, cx);
@@ -167,14 +172,18 @@ fn put_change<F: Field>(
 }
 
 /// Who has a field, before and after this patch.
-fn audience(spec: &FieldSpec, scope: &Scope, inside: Option<&Granted>) -> (Reach, Reach) {
+fn audience(
+    spec: &FieldSpec, scope: &Scope, told: Option<&ViewSet>, inside: Option<&Granted>,
+) -> (Reach, Reach) {
     let Some(tag) = spec.modifiers.view else {
         return (scope.old.clone(), scope.new.clone());
     };
     let mut old = scope.members_old.audience(tag);
     let mut new = scope.members_new.audience(tag);
+    if let Some(told) = told {
+        old = old.union(told);
+    }
     if let Some(inside) = inside {
-        old = old.union(&inside.seen);
         new = new.union(&inside.now);
     }
     (Reach::Views(scope.old.and(&old)), Reach::Views(scope.new.and(&new)))
@@ -196,7 +205,7 @@ impl Visitor for Descend<'_, '_> {
         if spec.modifiers.view.is_none() {
             return value.descend(slot, spec, self.scope, self.cx);
         }
-        let (old, new) = audience(spec, self.scope, value.inside(slot));
+        let (old, new) = audience(spec, self.scope, F::told(slot), value.inside(slot));
         let below = Scope { old, new, ..self.scope.clone() };
         value.descend(slot, spec, &below, self.cx);
     }

@@ -64,6 +64,11 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
+    /// What a decoder holds, with nothing noted beside it.
+    pub(crate) fn over(decoder: Decoder) -> Stored {
+        Stored { decoder, meta: MetaState::default() }
+    }
+
     pub(crate) fn read(snapshot: &[u8]) -> Result<Stored, DecodeError> {
         let mut reader = Reader::new(snapshot);
         version(&mut reader)?;
@@ -110,7 +115,9 @@ impl Meta<'_> {
                 }
             }
         }
-        if let Some(inside) = &slot.inside {
+        if let Some(inside) = &slot.inside
+            && !inside.now.is_empty()
+        {
             meta::inside(self.out, slot.ref_id, &inside.now);
         }
         let ty = self.types.get(slot.type_no);

@@ -49,6 +49,21 @@ pub(crate) struct Entry<K, T: Item> {
     queued: ViewSet,
 }
 
+impl<K, T: Item> Entry<K, T> {
+    /// Starts anew for another value; remembers which views have to be told of the old one.
+    fn renew(&mut self) {
+        let told = T::told(&self.slot).cloned();
+        self.slot = T::Slot::default();
+        if told.is_some() || self.visibility.is_some() {
+            let visibility = self.visibility.get_or_insert_default();
+            visibility.now = Default::default();
+            if let Some(told) = told {
+                visibility.seen.base = visibility.seen.base.union(&told);
+            }
+        }
+    }
+}
+
 /// Items of a stream sent per tick and view.
 pub(crate) const MAX_PER_TICK: u32 = 32;
 
@@ -144,15 +159,15 @@ impl<K: Key, T: Item> Slab<K, T> {
         let at = self.find(index)?;
         self.touch(at);
         let entry = &mut self.entries[at];
+        let instance = entry.value.as_ref().is_none_or(|old| old.ref_id(&entry.slot) != NO_REF);
         let old = entry.value.replace(value);
         if old.is_none() {
             self.holes -= 1;
         }
         // A primitive is compared with its slot; a structure in its place is a new instance.
-        let instance = old.as_ref().is_none_or(|old| old.ref_id(&entry.slot) != NO_REF);
         entry.replaced |= entry.known && instance;
-        if instance && let Some(visibility) = &mut entry.visibility {
-            visibility.now = Default::default();
+        if instance {
+            entry.renew();
         }
         old
     }
@@ -302,7 +317,7 @@ impl<K: Key, T: Item> Slab<K, T> {
         if std::mem::take(&mut self.cleared) {
             self.clear_op(scope, cx);
         }
-        let send_until = self.stream_budget(spec, cx);
+        let send_until = self.stream_budget(spec, scope, cx);
         let touched = std::mem::take(&mut self.touched);
         let whole = self.all_touched || !steady || self.track.fresh;
         for &index in &touched {
@@ -333,7 +348,7 @@ impl<K: Key, T: Item> Slab<K, T> {
             }
         }
         if streaming {
-            self.send_stream(spec, send_until, cx);
+            self.send_stream(spec, scope, send_until, cx);
         }
         for &index in &touched {
             if let Some(at) = self.find(index) {
@@ -371,11 +386,14 @@ impl<K: Key, T: Item> Slab<K, T> {
     }
 
     /// Streams: moves views' and everyone's turn on; returns up to where items go to everyone.
-    fn stream_budget(&mut self, spec: &FieldSpec, cx: &mut Patch<'_>) -> u32 {
+    fn stream_budget(&mut self, spec: &FieldSpec, scope: &Scope, cx: &mut Patch<'_>) -> u32 {
         if !is_stream(spec) {
             return u32::MAX;
         }
-        if cx.views || spec.per_item() {
+        if scope.private {
+            return self.next_index;
+        }
+        if cx.views || spec.per_item() || scope.new != Reach::All {
             return self.sent_until;
         }
         let mut budget = self.max_per_tick;
@@ -432,7 +450,6 @@ impl<K: Key, T: Item> Slab<K, T> {
         };
         let was_known = std::mem::replace(&mut entry.known, true);
         if std::mem::take(&mut entry.replaced) && was_known {
-            entry.slot = T::Slot::default();
             let _ = value.poll(&mut entry.slot, spec, cx);
             put_entry(op::DELETE_AND_ADD, entry, owner, spec, scope, audience, true, cx);
             put_lost(entry, owner, scope, audience, cx);
@@ -468,6 +485,7 @@ impl<K: Key, T: Item> Slab<K, T> {
         let item_scope = self.entry_scope(at, spec, scope);
         let entry = &mut self.entries[at];
         let Some(value) = &mut entry.value else { return };
+        let fresh = value.is_fresh(&entry.slot);
         let outer = std::mem::take(&mut cx.again);
         value.descend(&mut entry.slot, spec, item_scope.as_ref().unwrap_or(scope), cx);
         if cx.again {
@@ -475,16 +493,21 @@ impl<K: Key, T: Item> Slab<K, T> {
         }
         cx.again |= outer;
         if let Some(given) = &mut entry.visibility
-            && given.now != given.seen
+            && (fresh || given.now != given.seen)
         {
-            meta::members(&mut cx.out.meta, value.ref_id(&entry.slot), &given.now);
+            if !(fresh && given.now.is_empty()) {
+                meta::members(&mut cx.out.meta, value.ref_id(&entry.slot), &given.now);
+            }
             given.seen = given.now.clone();
         }
     }
 
     /// Streams without views: sends the next items to everyone, with their contents.
-    fn send_stream(&mut self, spec: &FieldSpec, until: u32, cx: &mut Patch<'_>) {
+    fn send_stream(&mut self, spec: &FieldSpec, scope: &Scope, until: u32, cx: &mut Patch<'_>) {
         let from = std::mem::replace(&mut self.sent_until, until);
+        if scope.private {
+            return;
+        }
         for entry in self.entries.iter().filter(|entry| (from..until).contains(&entry.index)) {
             let Some(value) = &entry.value else { continue };
             put_op(op::ADD, entry, spec, Target::Shared, false, self.track.ref_id, cx);
@@ -678,6 +701,7 @@ impl<K: Key, T: Item> Slab<K, T> {
     ) -> Result<(), RestoreError> {
         slot.announce(ref_id);
         self.track.load(ref_id, cx);
+        slot.tell(&self.track);
         for (index, key, value) in items {
             let ty = cx.instance_type(spec, &value)?;
             let mut item = T::blank_item(spec, ty, cx.types());

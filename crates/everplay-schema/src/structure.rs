@@ -129,6 +129,10 @@ pub trait Field: Send + Sized + 'static {
     fn inside<'a>(&'a self, _slot: &'a Self::Slot) -> Option<&'a Granted> {
         None
     }
+    /// Views that were told of what is in this place because they see something inside.
+    fn told(_slot: &Self::Slot) -> Option<&ViewSet> {
+        None
+    }
     /// Writes the sections of the value and of what is below.
     fn descend(&mut self, _slot: &mut Self::Slot, _spec: &FieldSpec, _scope: &Scope, _cx: &mut Patch<'_>) {}
     /// Passes "a view was shown something in here" upwards, before anything is written.
@@ -176,6 +180,8 @@ pub struct StructSlot<S> {
     pub(crate) fresh: bool,
     /// The parent has told its refId.
     pub(crate) announced: bool,
+    /// Clients know another instance in this place.
+    pub(crate) replaces: bool,
     /// Views that were shown something inside; none in most rooms.
     pub(crate) inside: Option<Box<Granted>>,
     pub(crate) shadow: S,
@@ -188,6 +194,7 @@ impl<S: Default> Default for StructSlot<S> {
             type_no: 0,
             fresh: false,
             announced: false,
+            replaces: false,
             inside: None,
             shadow: S::default(),
         }
@@ -198,6 +205,17 @@ impl<S> StructSlot<S> {
     /// The refId clients know.
     pub fn ref_id(&self) -> u32 {
         self.ref_id
+    }
+
+    /// Starts anew for another instance; remembers what clients have to be told of the old one.
+    pub(crate) fn renew(&mut self)
+    where
+        S: Default,
+    {
+        let seen = self.inside.take().map(|inside| inside.seen).filter(|seen| !seen.is_empty());
+        let inside = seen.map(|seen| Box::new(Granted { now: ViewSet::EMPTY, seen }));
+        let replaces = self.announced || self.replaces;
+        *self = StructSlot { inside, replaces, ..StructSlot::default() };
     }
 
     pub(crate) fn grant(&mut self, views: &ViewSet) {
@@ -219,7 +237,7 @@ impl<T: Structure> Field for T {
             self.introduce(slot, spec, cx);
         }
         slot.announced = true;
-        Change::Set
+        if std::mem::take(&mut slot.replaces) { Change::Replace } else { Change::Set }
     }
 
     fn write(&self, slot: &Self::Slot, spec: &FieldSpec, _exact: bool, out: &mut Vec<u8>) {
@@ -240,6 +258,10 @@ impl<T: Structure> Field for T {
 
     fn inside<'a>(&'a self, slot: &'a Self::Slot) -> Option<&'a Granted> {
         slot.inside.as_deref()
+    }
+
+    fn told(slot: &Self::Slot) -> Option<&ViewSet> {
+        slot.inside.as_ref().map(|inside| &inside.seen)
     }
 
     fn descend(&mut self, slot: &mut Self::Slot, _spec: &FieldSpec, scope: &Scope, cx: &mut Patch<'_>) {
@@ -354,6 +376,10 @@ impl<T: Optional> Field for Option<T> {
 
     fn inside<'a>(&'a self, slot: &'a Self::Slot) -> Option<&'a Granted> {
         self.as_ref().and_then(|value| value.inside(&slot.slot))
+    }
+
+    fn told(slot: &Self::Slot) -> Option<&ViewSet> {
+        T::told(&slot.slot)
     }
 
     fn descend(&mut self, slot: &mut Self::Slot, spec: &FieldSpec, scope: &Scope, cx: &mut Patch<'_>) {

@@ -10,11 +10,13 @@ use crate::view::{Granted, ViewId, ViewSet};
 #[derive(Debug)]
 pub struct CollectionSlot {
     known: u32,
+    /// Views that were told of it because they see something inside.
+    told: Option<Box<ViewSet>>,
 }
 
 impl Default for CollectionSlot {
     fn default() -> Self {
-        CollectionSlot { known: NO_REF }
+        CollectionSlot { known: NO_REF, told: None }
     }
 }
 
@@ -25,6 +27,19 @@ impl CollectionSlot {
             known if known == ref_id => Change::None,
             NO_REF => Change::Set,
             _ => Change::Replace,
+        }
+    }
+
+    pub(crate) fn told(&self) -> Option<&ViewSet> {
+        self.told.as_deref()
+    }
+
+    /// Notes who was told of the collection.
+    pub(crate) fn tell(&mut self, track: &Track) {
+        match (&mut self.told, track.granted()) {
+            (None, None) => {}
+            (Some(told), Some(granted)) if **told == granted.seen => {}
+            (told, granted) => *told = granted.map(|granted| Box::new(granted.seen.clone())),
         }
     }
 
@@ -144,8 +159,12 @@ impl Track {
 
     pub(crate) fn meta(&self, out: &mut Vec<u8>) {
         if let Some(views) = &self.views {
-            meta::granted(out, self.ref_id, &views.granted.now);
-            meta::subscribed(out, self.ref_id, &views.subscribed.now);
+            if !views.granted.now.is_empty() {
+                meta::granted(out, self.ref_id, &views.granted.now);
+            }
+            if !views.subscribed.now.is_empty() {
+                meta::subscribed(out, self.ref_id, &views.subscribed.now);
+            }
         }
     }
 

@@ -260,6 +260,9 @@ pub enum TypeError {
     /// A type number out of range.
     #[error("a field or type refers to type number {0}, which does not exist")]
     UnknownType(TypeNo),
+    /// A collection of quantized values, which the handshake cannot tell.
+    #[error("field {0} of {1} is a collection of quantized values, which the wire does not have")]
+    QuantizedItems(String, String),
     /// More types than the table can number.
     #[error("more than 65535 types")]
     TooManyTypes,
@@ -345,6 +348,11 @@ fn check(defs: &[TypeDef], root: usize) -> Result<(), TypeError> {
         }
     }
     for def in defs {
+        for field in &def.fields {
+            if let Kind::Collection(_, ItemKind::Prim(Prim::Quantized(_))) = field.kind {
+                return Err(TypeError::QuantizedItems(field.name.clone(), def.name.clone()));
+            }
+        }
         let (mut steps, mut current) = (0, def.extends);
         while let Some(no) = current {
             steps += 1;
