@@ -4,7 +4,7 @@ use crate::host::Command;
 use bytes::Bytes;
 use everplay_room::{ConnId, FrameKind, Input};
 use everplay_types::{CloseCode, RoomId, SessionId};
-use everplay_wire::Dialect;
+use everplay_wire::{Dialect, InputOptions};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -71,6 +71,7 @@ pub struct RoomLink {
     pub(crate) conn: ConnId,
     pub(crate) mailbox: mpsc::Sender<Command>,
     pub(crate) messages_per_second: u32,
+    pub(crate) inputs: InputOptions,
     pub(crate) reported: bool,
 }
 
@@ -104,6 +105,11 @@ impl RoomLink {
     /// Messages a second the room kind allows one client.
     pub fn messages_per_second(&self) -> u32 {
         self.messages_per_second
+    }
+
+    /// Which stamps the room's clients put on inputs.
+    pub fn input_options(&self) -> InputOptions {
+        self.inputs
     }
 
     fn report(&mut self, code: CloseCode) {

@@ -249,6 +249,7 @@ impl Node {
             filters: registered.filters,
             mailbox: sender,
             messages_per_second: kind.kind.settings().messages_per_second,
+            inputs: kind.kind.input_options(),
         });
         let kind = Arc::clone(&kind.kind);
         let host = Host::new(Arc::clone(self), kind, Arc::clone(&entry), mailbox, engine, journal);
@@ -333,6 +334,7 @@ impl Handle {
             conn,
             mailbox: entry.mailbox.clone(),
             messages_per_second: entry.messages_per_second,
+            inputs: entry.inputs,
             reported: false,
         })
     }
@@ -344,12 +346,12 @@ impl Handle {
 
     /// How the node is doing.
     pub fn status(&self) -> Status {
-        let rooms = self.rooms();
-        Status {
-            ready: self.0.phase() == Phase::Ready,
-            rooms: rooms.len(),
-            paused: rooms.iter().filter(|room| room.paused.is_some()).count(),
-        }
+        Status { ready: self.is_ready(), rooms: self.0.registry.len(), paused: self.0.registry.paused() }
+    }
+
+    /// Whether it takes joins: restored and not draining.
+    pub fn is_ready(&self) -> bool {
+        self.0.phase() == Phase::Ready
     }
 
     /// Takes no more joins and brings every room to a durable stand. Clients stay attached and get what was

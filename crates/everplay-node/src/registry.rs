@@ -1,6 +1,7 @@
 use crate::host::Command;
 use everplay_room::Listing;
 use everplay_types::{Epoch, RoomId, Seq};
+use everplay_wire::InputOptions;
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -29,6 +30,7 @@ pub(crate) struct RoomEntry {
     pub(crate) filters: serde_json::Map<String, serde_json::Value>,
     pub(crate) mailbox: mpsc::Sender<Command>,
     pub(crate) messages_per_second: u32,
+    pub(crate) inputs: InputOptions,
     /// Reservations asked for and not yet answered: counted so that a storm does not all run to one seat.
     pub(crate) asked: AtomicU32,
     ordinal: u64,
@@ -70,6 +72,7 @@ pub(crate) struct NewRoom {
     pub(crate) filters: serde_json::Map<String, serde_json::Value>,
     pub(crate) mailbox: mpsc::Sender<Command>,
     pub(crate) messages_per_second: u32,
+    pub(crate) inputs: InputOptions,
 }
 
 impl RoomEntry {
@@ -110,6 +113,7 @@ impl Registry {
             filters: new.filters,
             mailbox: new.mailbox,
             messages_per_second: new.messages_per_second,
+            inputs: new.inputs,
             asked: AtomicU32::new(0),
             ordinal: self.next.fetch_add(1, Ordering::Relaxed),
             listing: Mutex::new(Listing {
@@ -167,6 +171,10 @@ impl Registry {
         let mut infos: Vec<RoomInfo> = self.rooms.read().values().map(|entry| entry.info()).collect();
         infos.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         infos
+    }
+
+    pub(crate) fn paused(&self) -> usize {
+        self.rooms.read().values().filter(|entry| entry.progress.lock().paused.is_some()).count()
     }
 
     pub(crate) fn entries(&self) -> Vec<Arc<RoomEntry>> {

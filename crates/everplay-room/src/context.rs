@@ -1,10 +1,11 @@
 use crate::effects::{FrameKind, Out, Recipients};
+use crate::inputs::InputQueue;
 use crate::ledger::{Ledger, TimerEntry, to_hex};
 use crate::{Client, ConnId, Event, Refusal, Room, RoomRng};
 use bytes::Bytes;
 use everplay_schema::{Replica, Tag};
 use everplay_types::{CloseCode, Millis, RoomId, SessionId};
-use everplay_wire::{Dialect, MessageType, msgpack, server_frame};
+use everplay_wire::{Dialect, MessageType, Timed, msgpack, server_frame};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
@@ -30,7 +31,7 @@ pub struct Context<R: Room> {
     pub(crate) now: Millis,
     pub(crate) ledger: Replica<Ledger>,
     pub(crate) rng: RoomRng,
-    pub(crate) members: BTreeMap<SessionId, Member>,
+    pub(crate) members: BTreeMap<SessionId, Member<R>>,
     pub(crate) by_conn: HashMap<ConnId, SessionId>,
     pub(crate) live: Option<Arc<[ConnId]>>,
     pub(crate) out: Vec<Out>,
@@ -48,9 +49,27 @@ pub struct Context<R: Room> {
 }
 
 /// A session with its connection, if it has one.
-pub(crate) struct Member {
+pub(crate) struct Member<R: Room> {
     pub(crate) client: Client,
     pub(crate) link: Link,
+    /// In rooms with inputs, while its connection is live.
+    pub(crate) inputs: Option<Box<dyn InputQueue<R>>>,
+    /// Its patches carry the server's time and the consumed input number.
+    pub(crate) timed: bool,
+    /// Number of the last consumed input.
+    pub(crate) consumed: u32,
+}
+
+impl<R: Room> Member<R> {
+    pub(crate) fn new(client: Client, link: Link) -> Self {
+        Self { client, link, inputs: None, timed: false, consumed: 0 }
+    }
+
+    /// What goes in front of its states and patches.
+    pub(crate) fn timing(&self, now: Millis) -> Option<Timed> {
+        // The wire counts the room's time in 32 bits: 49 days.
+        self.timed.then_some(Timed { now: now.0 as u32, input_seq: self.consumed })
+    }
 }
 
 /// The connection of a member.
@@ -75,6 +94,7 @@ pub(crate) struct Joining {
     pub(crate) probe_until: Option<Millis>,
     /// Repeated in the second JOIN_ROOM of a probe.
     pub(crate) token: String,
+    pub(crate) skip_handshake: bool,
     pub(crate) queue: Vec<Bytes>,
 }
 
@@ -310,7 +330,8 @@ impl<R: Room> Context<R> {
     pub(crate) fn live(&mut self) -> Arc<[ConnId]> {
         let members = &self.members;
         let live = self.live.get_or_insert_with(|| {
-            let conn = |member: &Member| if let Link::Live(conn) = member.link { Some(conn) } else { None };
+            let conn =
+                |member: &Member<R>| if let Link::Live(conn) = member.link { Some(conn) } else { None };
             members.values().filter_map(conn).collect()
         });
         Arc::clone(live)

@@ -18,7 +18,7 @@ use crate::ledger::{Ledger, Phase, Seat, from_hex};
 use crate::record::{Draft, Snapshot};
 use crate::{Birth, ConnId, Input, Leave, Refusal, Room, RoomEngine};
 use bytes::Bytes;
-use everplay_schema::{FullForm, Replica, ViewId};
+use everplay_schema::{FullForm, Replica};
 use everplay_types::{CloseCode, Millis, RoomId, SessionId};
 use everplay_wire::{msgpack, server_frame};
 use std::sync::Arc;
@@ -151,6 +151,7 @@ impl<R: Room> Engine<R> {
             }
             caught_up += 1;
             self.next_tick = Some(due + step);
+            self.consume_inputs();
             let (room, cx) = self.room();
             room.tick(cx, step);
             self.settle();
@@ -194,59 +195,86 @@ impl<R: Room> Engine<R> {
 
     /// Takes the pending changes: the patch goes to the record and to every live client.
     fn flush(&mut self) {
-        if !self.touched {
+        // Clients that predict want to hear of the server's time although nothing changed.
+        let heartbeat = self.kind.messages.input.is_some() && self.patch_due();
+        if !self.touched && !heartbeat {
             return;
         }
         self.touched = false;
         self.last_patch = Some(self.cx.now);
-        if !self.state.patch() {
-            return;
-        }
-        if self.kind.settings.durability.journals_steps() {
+        let changed = self.state.patch();
+        if changed && self.kind.settings.durability.journals_steps() {
             self.draft.state(self.state.journal_patch());
         }
+        if changed || heartbeat {
+            self.send_patch();
+        }
+    }
+
+    /// Sends the patch taken last to every live client, encoded once for all that see the same.
+    fn send_patch(&mut self) {
         let live = self.cx.live();
         if live.is_empty() {
             return;
         }
-        let shared = server_frame::patch(None, self.state.shared_patch());
-        if !self.state.has_views() {
-            if self.state.shared_patch().is_empty() {
-                return;
+        let body = self.state.shared_patch();
+        let shared = server_frame::patch(None, body);
+        if !self.state.has_views() && self.kind.messages.input.is_none() {
+            if !body.is_empty() {
+                let to = Recipients::Many(live);
+                self.cx.out.push(Out::Frame { to, kind: FrameKind::Patch, bytes: shared });
             }
-            self.cx.out.push(Out::Frame {
-                to: Recipients::Many(live),
-                kind: FrameKind::Patch,
-                bytes: shared,
-            });
             return;
         }
-        let mut section = Vec::new();
+        let mut own = Vec::new();
         for member in self.cx.members.values() {
             let Link::Live(conn) = member.link else { continue };
-            section.clear();
+            own.clear();
+            own.extend_from_slice(body);
             if let Some(view) = member.client.view_id() {
-                self.state.view_patch(view, &mut section);
+                self.state.view_patch(view, &mut own);
             }
-            let bytes = if section.is_empty() {
-                if self.state.shared_patch().is_empty() {
-                    continue;
-                }
-                shared.clone()
-            } else {
-                let mut body = self.state.shared_patch().to_vec();
-                body.extend_from_slice(&section);
-                server_frame::patch(None, &body)
+            let bytes = match member.timing(self.cx.now) {
+                None if own.is_empty() => continue,
+                None if own.len() == body.len() => shared.clone(),
+                timing => server_frame::patch(timing, &own),
             };
             self.cx.out.push(Out::Frame { to: Recipients::One(conn), kind: FrameKind::Patch, bytes });
         }
     }
 
+    /// Hands every client's next input to the room.
+    fn consume_inputs(&mut self) {
+        if self.kind.messages.input.is_none() {
+            return;
+        }
+        let sessions: Vec<SessionId> = self
+            .cx
+            .members
+            .iter()
+            .filter(|(_, member)| member.inputs.is_some())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for session in sessions {
+            let Some(member) = self.cx.members.get_mut(&session) else { continue };
+            let (Some(mut inputs), client) = (member.inputs.take(), member.client.clone()) else { continue };
+            let (room, cx) = self.room();
+            let consumed = inputs.consume(room, cx, &client);
+            let Some(member) = self.cx.members.get_mut(&session) else { continue };
+            member.inputs = Some(inputs);
+            if std::mem::replace(&mut member.consumed, consumed) != consumed
+                && let Some(seat) = self.cx.ledger_mut().seats.get_mut(session.as_str())
+            {
+                seat.input_seq = consumed;
+            }
+        }
+    }
+
     /// A full state as a frame. Nothing may be pending.
-    fn state_frame(&self, view: Option<ViewId>, form: FullForm) -> Bytes {
+    fn state_frame(&self, member: &Member<R>, form: FullForm) -> Bytes {
         let mut body = Vec::new();
-        self.state.full_state(view, form, &mut body);
-        server_frame::state(None, &body)
+        self.state.full_state(member.client.view_id(), form, &mut body);
+        server_frame::state(member.timing(self.cx.now), &body)
     }
 
     fn patch_due(&self) -> bool {
@@ -289,7 +317,15 @@ impl<R: Room> RoomEngine for Engine<R> {
         let mut dropped = Vec::new();
         for (id, seat) in seats {
             let Ok(session) = SessionId::new(&id) else { continue };
-            let conn = attached.iter().find(|(attached, _)| *attached == session).map(|(_, conn)| *conn);
+            let attached = attached.iter().find(|(attached, _)| *attached == session).map(|(_, conn)| *conn);
+            // Inputs are numbered by counting them on both sides; those that fell with the engine before this one
+            // were counted by the client only.
+            let counted = self.kind.messages.input.is_some() && seat.dialect == 18;
+            let conn = attached.filter(|_| !counted);
+            if let (Some(conn), true) = (attached, counted) {
+                let (code, reason) = (CloseCode::MAY_TRY_RECONNECT, "the room was restored".to_owned());
+                self.cx.closes.push(Out::Close { conn, code, reason });
+            }
             if let Some(kept) = self.cx.ledger_mut().seats.get_mut(&id) {
                 kept.expires_at = kept.expires_at.max(wait);
                 if seat.phase() == Phase::Joined && conn.is_none() {
@@ -304,7 +340,7 @@ impl<R: Room> RoomEngine for Engine<R> {
                 if let Some(conn) = conn {
                     self.cx.by_conn.insert(conn, session.clone());
                 }
-                self.cx.members.insert(session, Member { client, link });
+                self.cx.members.insert(session, Member::new(client, link));
             }
         }
         let (room, cx) = self.room();

@@ -5,6 +5,7 @@ use crate::record::{Record, RecordError, Section, Snapshot};
 use crate::{ConnId, Engine, Input, Listing, Messages, Refusal, Room, Settings, Step};
 use everplay_schema::{Generation, Replica, RestoreError};
 use everplay_types::{ErrorCode, Millis, RoomId, SessionId};
+use everplay_wire::InputOptions;
 use std::net::IpAddr;
 use std::sync::Arc;
 use thiserror::Error;
@@ -64,6 +65,8 @@ pub trait RoomKind: Send + Sync {
     fn name(&self) -> &str;
     /// What all its rooms have in common.
     fn settings(&self) -> &Settings;
+    /// Which stamps its clients put on inputs; without, a stamped input cannot be read.
+    fn input_options(&self) -> InputOptions;
     /// The auth hook. Options that do not fit the kind's type are refused here.
     fn auth(&self, request: &AuthRequest, options: &serde_json::Value) -> Result<serde_json::Value, Refusal>;
     /// Makes a room. May panic when the hook does.
@@ -143,6 +146,20 @@ impl<R: Room> RoomType<R> {
     }
 }
 
+impl<R: Room> RoomType<R> {
+    /// What clients are told of inputs; None: the kind declares none.
+    pub(crate) fn input_options(&self) -> Option<InputOptions> {
+        let input = self.messages.input.as_ref()?;
+        Some(InputOptions {
+            render_time: input.settings.render_time,
+            reckon_time: input.settings.reckon_time,
+            tick_rate: self.settings.tick.map(|step| (1.0 / step.as_secs_f64()).round()),
+            patch_rate_ms: Some(self.settings.patch_interval.as_millis() as f64),
+            sub_steps: None,
+        })
+    }
+}
+
 pub(crate) fn typed_options<T: serde::de::DeserializeOwned>(
     options: &serde_json::Value,
 ) -> Result<T, Refusal> {
@@ -157,6 +174,10 @@ impl<R: Room> RoomKind for Arc<RoomType<R>> {
 
     fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    fn input_options(&self) -> InputOptions {
+        RoomType::input_options(self).unwrap_or_default()
     }
 
     fn auth(&self, request: &AuthRequest, options: &serde_json::Value) -> Result<serde_json::Value, Refusal> {

@@ -69,6 +69,8 @@ pub struct Seat {
     pub auth: String,
     /// The client's view, plus one; 0: none.
     pub view: u32,
+    /// Number of the last input consumed of the present connection.
+    pub input_seq: u32,
 }
 
 /// Where a seat stands.

@@ -18,6 +18,7 @@ mod context;
 mod effects;
 mod engine;
 mod input;
+mod inputs;
 mod kind;
 pub mod ledger;
 mod messages;
@@ -33,7 +34,7 @@ pub use effects::{FrameKind, Listing, Out, Recipients, Reply, ReserveError, Step
 pub use engine::{Engine, GRACE_AFTER_RESTORE};
 pub use input::{ConnId, Connect, Input, Ticket};
 pub use kind::{AuthRequest, Birth, ReviveError, RoomEngine, RoomKind, RoomType};
-pub use messages::Messages;
+pub use messages::{InputMeta, InputSettings, Messages};
 pub use record::{Event, Record, RecordError, Section, Snapshot, marker};
 pub use refusal::Refusal;
 pub use rng::RoomRng;

@@ -1,9 +1,12 @@
+use crate::inputs::{InputQueue, TypedQueue};
 use crate::{Client, Context, Refusal, Room};
-use everplay_types::ErrorCode;
-use everplay_wire::msgpack;
+use everplay_schema::{Generation, InputReader, Replica, State};
+use everplay_types::{ErrorCode, Millis};
+use everplay_wire::{InputOptions, msgpack};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// A handler's answer: the encoded reply, or a refusal with its code.
 pub(crate) type Answer = Result<Option<Vec<u8>>, Refusal>;
@@ -13,6 +16,37 @@ type OnBytes<R> = Box<dyn Fn(&mut R, &mut Context<R>, &Client, &[u8]) -> Result<
 type OnAny<R> =
     Box<dyn Fn(&mut R, &mut Context<R>, &Client, &str, msgpack::Value) -> Result<(), Refusal> + Send + Sync>;
 
+pub(crate) type OnInput<R, I> = dyn Fn(&mut R, &mut Context<R>, &Client, &I, &InputMeta) + Send + Sync;
+type MakeQueue<R> = dyn Fn(InputOptions) -> Box<dyn InputQueue<R>> + Send + Sync;
+
+/// Which times clients stamp their inputs with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InputSettings {
+    /// The time the client was drawing: what its player saw of the others.
+    pub render_time: bool,
+    /// The time the client reckons the server has.
+    pub reckon_time: bool,
+}
+
+/// What is known of an input beside its values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputMeta {
+    /// Its number on this connection, from 1.
+    pub seq: u32,
+    /// When asked for: the room's time the client was drawing.
+    pub render_time: Option<Millis>,
+    /// When asked for: the room's time as the client reckoned it.
+    pub reckon_time: Option<Millis>,
+}
+
+/// A declared input type.
+pub(crate) struct InputKind<R: Room> {
+    pub(crate) settings: InputSettings,
+    /// The type, as clients are told.
+    pub(crate) handshake: Vec<u8>,
+    pub(crate) queue: Box<MakeQueue<R>>,
+}
+
 /// What a room kind understands, and who handles it.
 ///
 /// A payload that does not fit the handler's type, and a message nobody handles, are refused with code 4217
@@ -21,11 +55,12 @@ pub struct Messages<R: Room> {
     payload: HashMap<String, OnPayload<R>>,
     bytes: HashMap<String, OnBytes<R>>,
     any: Option<OnAny<R>>,
+    pub(crate) input: Option<InputKind<R>>,
 }
 
 impl<R: Room> Messages<R> {
     pub(crate) fn of_kind() -> Self {
-        let mut messages = Self { payload: HashMap::new(), bytes: HashMap::new(), any: None };
+        let mut messages = Self { payload: HashMap::new(), bytes: HashMap::new(), any: None, input: None };
         R::messages(&mut messages);
         messages
     }
@@ -88,6 +123,32 @@ impl<R: Room> Messages<R> {
         + 'static,
     ) -> &mut Self {
         self.any = Some(Box::new(handler));
+        self
+    }
+
+    /// Declares the room's input type and handles its inputs, for SDKs of 0.18 that send them and predict their
+    /// effect. Before each simulation step ([`Settings::tick`](crate::Settings::tick)) the handler gets the next input
+    /// of every client, in order of their sessions; a client that sent none keeps what the room remembers of it.
+    ///
+    /// Older SDKs join such a room too; they have no inputs, so give them a message with the same meaning.
+    ///
+    /// Panics when a field of the type is not a primitive, or when an input is declared already.
+    pub fn input<I: State>(
+        &mut self,
+        settings: InputSettings,
+        handler: impl Fn(&mut R, &mut Context<R>, &Client, &I, &InputMeta) + Send + Sync + 'static,
+    ) -> &mut Self {
+        assert!(self.input.is_none(), "a room has one input type");
+        let new_reader = || InputReader::<I>::new().unwrap_or_else(|error| panic!("{error}"));
+        new_reader();
+        let handler: Arc<OnInput<R, I>> = Arc::new(handler);
+        self.input = Some(InputKind {
+            settings,
+            handshake: Replica::<I>::handshake(Generation::Schema5),
+            queue: Box::new(move |options| {
+                Box::new(TypedQueue::new(new_reader(), options, Arc::clone(&handler)))
+            }),
+        });
         self
     }
 

@@ -14,9 +14,9 @@ use crate::kind::typed_options;
 use crate::ledger::{Phase, Seat, TokenHash};
 use crate::{Client, ConnId, Connect, Input, Leave, Refusal, Room};
 use bytes::Bytes;
-use everplay_schema::ViewId;
+use everplay_schema::{FullForm, ViewId};
 use everplay_types::{CloseCode, ErrorCode, SessionId};
-use everplay_wire::{Dialect, JoinForm, Serializer, server_frame};
+use everplay_wire::{Dialect, JoinForm, Section, Serializer, server_frame};
 use std::time::Duration;
 
 /// How long the 0.18 probe waits for its answer before the older form is sent as well: several round trips of a
@@ -91,7 +91,7 @@ impl<R: Room> Engine<R> {
             self.refuse_with(connect.conn, &refusal, CloseCode::WITH_ERROR);
             return;
         }
-        self.send_join(session, connect.skip_handshake);
+        self.send_join(session);
     }
 
     fn connect_again(&mut self, connect: &Connect) {
@@ -113,7 +113,7 @@ impl<R: Room> Engine<R> {
         self.link(&client, connect, connect.dialect.or(known), false);
         let (room, cx) = self.room();
         room.reconnect(cx, &client);
-        self.send_join(&connect.session, connect.skip_handshake);
+        self.send_join(&connect.session);
     }
 
     /// Puts the connection in its seat, unacknowledged, so that what the hook sends is queued for it.
@@ -125,36 +125,45 @@ impl<R: Room> Engine<R> {
             dialect,
             probe_until: None,
             token: String::new(),
+            skip_handshake: connect.skip_handshake,
             queue: Vec::new(),
         };
-        let member = Member { client: client.clone(), link: Link::Joining(joining) };
+        let member = Member::new(client.clone(), Link::Joining(joining));
         self.cx.members.insert(connect.session.clone(), member);
         self.cx.by_conn.insert(connect.conn, connect.session.clone());
         self.cx.live = None;
     }
 
-    /// Sends JOIN_ROOM with a fresh token; probes when the client's generation is not known.
-    fn send_join(&mut self, session: &SessionId, skip_handshake: bool) {
+    /// Sends JOIN_ROOM with a fresh token; probes when the client's generation is not known and matters.
+    fn send_join(&mut self, session: &SessionId) {
         let token = self.cx.rng.id(TOKEN_LEN);
         if let Some(seat) = self.cx.ledger_mut().seats.get_mut(session.as_str()) {
             seat.rotate_token(&token);
         }
         let probe_until = self.cx.now + PROBE;
+        let options = self.kind.input_options().map(|options| options.encode());
+        let sections: Vec<Section<'_>> = match (&self.kind.messages.input, &options) {
+            (Some(input), Some(options)) => {
+                vec![Section::input_reflection(&input.handshake), Section::input_options(options)]
+            }
+            _ => Vec::new(),
+        };
         // The hook may have kicked it already; the kick is carried out when this returns.
         let Some(Member { link: Link::Joining(joining), .. }) = self.cx.members.get_mut(session) else {
             return;
         };
         let handshakes = &self.kind.handshakes;
-        let (form, handshake): (JoinForm, &[u8]) = match (skip_handshake, joining.dialect) {
-            (true, _) => (JoinForm::Bare, &[]),
-            (false, Some(Dialect::V18)) => (JoinForm::V18, &handshakes.schema5),
-            (false, Some(_)) => (JoinForm::V16V17, &handshakes.schema4),
-            (false, None) => {
-                joining.probe_until = Some(probe_until);
-                (JoinForm::Probe, &handshakes.schema5)
-            }
-        };
-        let frame = join_frame(form, &token, handshake);
+        let (form, handshake, sections): (JoinForm, &[u8], &[Section<'_>]) =
+            match (joining.skip_handshake, joining.dialect) {
+                (true, None) if !sections.is_empty() => (JoinForm::Probe, &[], &sections),
+                (true, Some(Dialect::V18)) => (JoinForm::Bare, &[], &sections),
+                (true, _) => (JoinForm::Bare, &[], &[]),
+                (false, None) => (JoinForm::Probe, &handshakes.schema5, &sections),
+                (false, Some(Dialect::V18)) => (JoinForm::V18, &handshakes.schema5, &sections),
+                (false, Some(_)) => (JoinForm::V16V17, &handshakes.schema4, &[]),
+            };
+        joining.probe_until = (form == JoinForm::Probe).then_some(probe_until);
+        let frame = join_frame(form, &token, handshake, sections);
         let conn = joining.conn;
         joining.token = token;
         self.cx.out.push(message(conn, frame));
@@ -172,11 +181,12 @@ impl<R: Room> Engine<R> {
             joining.probe_until = None;
             joining.dialect = Some(Dialect::V17);
             let handshakes = &self.kind.handshakes;
-            let (form, handshake) = match &handshakes.polyglot {
+            let (form, handshake): (JoinForm, &[u8]) = match &handshakes.polyglot {
+                _ if joining.skip_handshake => (JoinForm::Bare, &[]),
                 Some(polyglot) => (JoinForm::Polyglot, polyglot),
                 None => (JoinForm::V16V17, &handshakes.schema4),
             };
-            let frame = join_frame(form, &joining.token, handshake);
+            let frame = join_frame(form, &joining.token, handshake, &[]);
             self.cx.out.push(message(joining.conn, frame));
         }
     }
@@ -192,20 +202,22 @@ impl<R: Room> Engine<R> {
             Some(_) => Some(Dialect::V18),
             None => joining.dialect,
         };
-        let form = if joining.rejoin && dialect != Some(Dialect::V18) {
-            everplay_schema::FullForm::Rejoin
-        } else {
-            everplay_schema::FullForm::Join
-        };
+        let form =
+            if joining.rejoin && dialect != Some(Dialect::V18) { FullForm::Rejoin } else { FullForm::Join };
         let queue = std::mem::take(&mut joining.queue);
         member.link = Link::Live(conn);
-        let view = member.client.view_id();
+        let options = self.kind.input_options().unwrap_or_default();
+        member.inputs = self.kind.messages.input.as_ref().map(|input| (input.queue)(options));
+        member.timed = member.inputs.is_some() && dialect == Some(Dialect::V18);
+        member.consumed = 0;
         self.cx.live = None;
         if let Some(seat) = self.cx.ledger_mut().seats.get_mut(session.as_str()) {
             seat.forget_previous_token();
             seat.dialect = dialect.map_or(seat.dialect, dialect_number);
+            seat.input_seq = 0;
         }
-        let bytes = self.state_frame(view, form);
+        let Some(member) = self.cx.members.get(session) else { return };
+        let bytes = self.state_frame(member, form);
         self.cx.out.push(Out::Frame { to: Recipients::One(conn), kind: FrameKind::State, bytes });
         for bytes in queue {
             self.cx.out.push(Out::Frame { to: Recipients::One(conn), kind: FrameKind::Message, bytes });
@@ -221,7 +233,7 @@ impl<R: Room> Engine<R> {
             return;
         }
         // The decoder holds an older state, and without a JOIN_ROOM before it no generation reconciles.
-        let bytes = self.state_frame(member.client.view_id(), everplay_schema::FullForm::Rejoin);
+        let bytes = self.state_frame(member, FullForm::Rejoin);
         self.cx.out.push(Out::Frame { to: Recipients::One(conn), kind: FrameKind::State, bytes });
     }
 
@@ -230,6 +242,7 @@ impl<R: Room> Engine<R> {
         let Some(member) = self.cx.members.get_mut(&session) else { return };
         let never_joined = matches!(&member.link, Link::Joining(joining) if joining.first);
         member.link = Link::Gone;
+        member.inputs = None;
         let client = member.client.clone();
         self.cx.live = None;
         if never_joined {
@@ -288,7 +301,7 @@ impl<R: Room> Engine<R> {
     }
 
     /// Frees the seat without a word to the room.
-    fn forget_member(&mut self, session: &SessionId) -> Option<Member> {
+    fn forget_member(&mut self, session: &SessionId) -> Option<Member<R>> {
         self.cx.ledger_mut().seats.remove(session.as_str());
         let member = self.cx.members.remove(session)?;
         if let Some(conn) = member.link.conn() {
@@ -338,10 +351,9 @@ impl<R: Room> Engine<R> {
     }
 }
 
-fn join_frame(form: JoinForm, token: &str, handshake: &[u8]) -> Bytes {
-    server_frame::join_room(form, token, Serializer::Schema, handshake, &[]).expect(
-        "tokens are 24 bytes, handshakes are checked when the kind is registered, sections are not used",
-    )
+fn join_frame(form: JoinForm, token: &str, handshake: &[u8], sections: &[Section<'_>]) -> Bytes {
+    server_frame::join_room(form, token, Serializer::Schema, handshake, sections)
+        .expect("tokens are 24 bytes, polyglot handshakes fit, and sections go with the layout of 0.18 only")
 }
 
 pub(super) fn message(conn: ConnId, bytes: Bytes) -> Out {

@@ -4,8 +4,10 @@ use super::Engine;
 use super::membership::message;
 use crate::context::Link;
 use crate::effects::Out;
+use crate::inputs::InputQueue;
 use crate::{Client, ConnId, Leave, Refusal, Room};
 use bytes::Bytes;
+use everplay_schema::RestoreError;
 use everplay_types::{CloseCode, ErrorCode, SessionId};
 use everplay_wire::{ClientFrame, MessageType, ResponseStatus, msgpack, server_frame};
 use serde::Serialize;
@@ -34,7 +36,8 @@ impl<R: Room> Engine<R> {
         let Some(member) = self.cx.members.get(&session) else { return };
         let client = member.client.clone();
         let live = matches!(member.link, Link::Live(_));
-        let frame = match ClientFrame::decode(bytes) {
+        let options = self.kind.input_options().unwrap_or_default();
+        let frame = match ClientFrame::decode_with(bytes, &options) {
             Ok(frame) => frame,
             Err(error) => return self.bad_frame(conn, error.to_string()),
         };
@@ -50,8 +53,28 @@ impl<R: Room> Engine<R> {
             ClientFrame::Data { ty, payload } => self.data(conn, &client, ty, payload),
             ClientFrame::Bytes { ty, bytes } => self.raw(conn, &client, ty, bytes),
             ClientFrame::Request { id, ty, payload } => self.request(conn, &client, id, ty, payload),
-            _ => self.bad_frame(conn, "this room takes no inputs".into()),
+            ClientFrame::InputReliable { stamp, body } => {
+                self.input_frame(conn, &session, |inputs| inputs.reliable(stamp, body));
+            }
+            ClientFrame::InputUnreliable { inputs: repeated } => {
+                self.input_frame(conn, &session, |inputs| inputs.repeated(&repeated));
+            }
         }
+    }
+
+    fn input_frame(
+        &mut self,
+        conn: ConnId,
+        session: &SessionId,
+        queue: impl FnOnce(&mut dyn InputQueue<R>) -> Result<(), RestoreError>,
+    ) {
+        let inputs = self.cx.members.get_mut(session).and_then(|member| member.inputs.as_mut());
+        let reason = match inputs.map(|inputs| queue(inputs.as_mut())) {
+            Some(Ok(())) => return,
+            Some(Err(error)) => format!("the input does not fit: {error}"),
+            None => "this room takes no inputs".to_owned(),
+        };
+        self.bad_frame(conn, reason);
     }
 
     fn leave(&mut self, session: &SessionId) {

@@ -1,5 +1,7 @@
 //! Drives an engine the way a node does, with clients that decode what they are sent.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use bytes::Bytes;
 use everplay_room::{
     Birth, ConnId, Connect, FrameKind, Input, Out, Recipients, Reply, Room, RoomEngine, RoomKind, RoomType,
@@ -7,7 +9,7 @@ use everplay_room::{
 };
 use everplay_schema::Decoder;
 use everplay_types::{CloseCode, Millis, RoomId, SessionId};
-use everplay_wire::{ClientFrame, Dialect, Join, MessageType, ServerFrame, msgpack};
+use everplay_wire::{ClientFrame, Dialect, Join, MessageType, ServerFrame, Timed, msgpack};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +25,10 @@ pub(crate) struct Peer {
     pub(crate) errors: Vec<(i32, String)>,
     pub(crate) closed: Option<(CloseCode, String)>,
     pub(crate) joins: usize,
+    /// What JOIN_ROOM said beside the handshake.
+    pub(crate) sections: Vec<(u8, Vec<u8>)>,
+    /// What stood in front of states and patches.
+    pub(crate) timings: Vec<Timed>,
     /// What arrived, in order, as short words.
     pub(crate) order: Vec<&'static str>,
 }
@@ -39,6 +45,8 @@ impl Default for Peer {
             errors: Vec::new(),
             closed: None,
             joins: 0,
+            sections: Vec::new(),
+            timings: Vec::new(),
             order: Vec::new(),
         }
     }
@@ -51,7 +59,9 @@ impl Peer {
 
     fn receive(&mut self, bytes: &[u8]) {
         match ServerFrame::decode(bytes, self.dialect).expect("the server sends frames that decode") {
-            ServerFrame::Join(Join { token, handshake, .. }) => {
+            ServerFrame::Join(Join { token, handshake, sections, .. }) => {
+                self.sections =
+                    sections.iter().map(|section| (section.tag, section.payload.to_vec())).collect();
                 self.joins += 1;
                 self.order.push("join");
                 self.token = Some(token.to_owned());
@@ -59,7 +69,8 @@ impl Peer {
                     self.decoder = Some(Decoder::from_handshake(handshake).expect("the handshake decodes"));
                 }
             }
-            ServerFrame::State { body, .. } => {
+            ServerFrame::State { body, timed } => {
+                self.timings.extend(timed);
                 self.order.push("state");
                 self.decoder
                     .as_mut()
@@ -67,7 +78,8 @@ impl Peer {
                     .apply(body)
                     .expect("the state decodes");
             }
-            ServerFrame::Patch { body, .. } => {
+            ServerFrame::Patch { body, timed, .. } => {
+                self.timings.extend(timed);
                 self.order.push("patch");
                 self.decoder
                     .as_mut()
@@ -218,6 +230,7 @@ impl Harness {
         let peer = self.peers.entry(name.to_owned()).or_default();
         peer.conn = Some(conn);
         peer.closed = None;
+        peer.dialect = dialect.unwrap_or(peer.dialect);
         let session = SessionId::new(name).expect("an id");
         self.input(Input::Connect(Connect { conn, session, token, skip_handshake, dialect }));
     }
