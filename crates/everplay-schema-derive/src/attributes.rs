@@ -73,7 +73,9 @@ impl FieldAttributes {
                 self.rename = Some(text.value());
                 Ok(())
             }
-            other => Err(meta.error(format!("field `{name}`: unknown attribute `{other}`; known are {KNOWN}"))),
+            other => {
+                Err(meta.error(format!("field `{name}`: unknown attribute `{other}`; known are {KNOWN}")))
+            }
         }
     }
 
@@ -95,12 +97,15 @@ impl FieldAttributes {
         if self.extends && !plain {
             return Err(Error::new(span, format!("field `{name}`: the base has no other attribute")));
         }
-        if self.private && (self.view.is_some() || self.patch_only || self.full_state_only || self.deprecated) {
-            let text = format!("field `{name}`: a private field is never sent, so how it is sent has no meaning");
+        if self.private && (self.view.is_some() || self.patch_only || self.full_state_only || self.deprecated)
+        {
+            let text =
+                format!("field `{name}`: a private field is never sent, so how it is sent has no meaning");
             return Err(Error::new(span, text));
         }
         if self.patch_only && self.full_state_only {
-            let text = format!("field `{name}`: patch_only and full_state_only together send nothing; use private");
+            let text =
+                format!("field `{name}`: patch_only and full_state_only together send nothing; use private");
             return Err(Error::new(span, text));
         }
         Ok(())
@@ -140,7 +145,7 @@ fn quantized(name: &str, meta: &ParseNestedMeta<'_>) -> Result<Form> {
     let (Some(min), Some(max)) = (min, max) else {
         return Err(meta.error(format!("field `{name}`: quantized needs min and max")));
     };
-    if !(min < max) {
+    if min >= max {
         return Err(meta.error(format!("field `{name}`: quantized needs min < max")));
     }
     Ok(Form::Quantized { min, max, bits, wrap })
@@ -191,15 +196,21 @@ mod tests {
         assert_eq!(field.view, Some(Some(2)));
         assert_eq!(field.rename.as_deref(), Some("p"));
         assert_eq!(field.form, Some(Form::Number));
-        let field = read("#[state(quantized(min = -1, max = 1.5, bits = 8, mode = \"wrap\"))] a: f32").expect("is right");
+        let field = read("#[state(quantized(min = -1, max = 1.5, bits = 8, mode = \"wrap\"))] a: f32")
+            .expect("is right");
         assert_eq!(field.form, Some(Form::Quantized { min: -1.0, max: 1.5, bits: 8, wrap: true }));
         assert_eq!(read("#[state(view)] a: u8").expect("is right").view, Some(None));
     }
 
     #[test]
     fn errors_name_the_field_and_what_is_allowed() {
-        assert!(error("#[state(nummer)] hp: f64").contains("field `hp`: unknown attribute `nummer`; known are number"));
-        assert!(error("#[state(private, view)] deck: u8").contains("field `deck`: a private field is never sent"));
+        assert!(
+            error("#[state(nummer)] hp: f64")
+                .contains("field `hp`: unknown attribute `nummer`; known are number")
+        );
+        assert!(
+            error("#[state(private, view)] deck: u8").contains("field `deck`: a private field is never sent")
+        );
         assert!(error("#[state(skip, view)] c: u8").contains("field `c`: a skipped field"));
         assert!(error("#[state(quantized(min = 0, max = 1, bits = 9))] c: f32").contains("8, 16 or 32"));
         assert!(error("#[state(quantized(min = 2, max = 1))] c: f32").contains("min < max"));

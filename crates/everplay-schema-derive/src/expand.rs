@@ -46,7 +46,8 @@ fn structure(input: &DeriveInput, data: &DataStruct, root: &TokenStream) -> Resu
         }
         if attributes.extends {
             if position != 0 {
-                let text = format!("field `{ident}`: the base comes first, its fields have the first indexes");
+                let text =
+                    format!("field `{ident}`: the base comes first, its fields have the first indexes");
                 return Err(Error::new_spanned(ident, text));
             }
             base = Some((ident, &field.ty));
@@ -55,16 +56,16 @@ fn structure(input: &DeriveInput, data: &DataStruct, root: &TokenStream) -> Resu
         fields.push(StateField { ident, ty: &field.ty, attributes });
     }
     if fields.len() > MAX_FIELDS {
-        let text = format!("a state has at most 63 fields, inherited ones included; this one has {}", fields.len());
+        let text =
+            format!("a state has at most 63 fields, inherited ones included; this one has {}", fields.len());
         return Err(Error::new_spanned(name, text));
     }
     let krate = quote!(#root::derive);
     let shadow = format_ident!("__{}Shadow", name);
     let count = fields.len();
     let describe = fields.iter().map(|field| describe(field, root, &krate));
-    let slots = fields.iter().map(|StateField { ident, ty, .. }| {
-        quote!(#ident: <#ty as #krate::Field>::Slot,)
-    });
+    let slots =
+        fields.iter().map(|StateField { ident, ty, .. }| quote!(#ident: <#ty as #krate::Field>::Slot,));
     let visits = fields.iter().enumerate().map(|(index, StateField { ident, .. })| {
         quote!(visitor.field(&ty.fields[FROM + #index], &mut self.#ident, &mut shadow.#ident);)
     });
@@ -432,7 +433,10 @@ mod tests {
     fn errors_say_what_is_allowed() {
         assert!(error("struct A(u8);").contains("named fields"));
         assert!(error("struct A<T> { a: T }").contains("type parameters"));
-        assert!(error("struct A { x: u8, #[state(extends)] base: B }").contains("field `base`: the base comes first"));
+        assert!(
+            error("struct A { x: u8, #[state(extends)] base: B }")
+                .contains("field `base`: the base comes first")
+        );
         assert!(error("enum A { X(X) }").contains("base"));
         assert!(error("#[state(base = \"X\")] enum A { X { a: u8 } }").contains("variant `X`: one unnamed"));
         let fields: String = (0..64).map(|index| format!("f{index}: u8,")).collect();

@@ -187,7 +187,11 @@ impl<T: Structure> Field for Child<T> {
     }
 
     fn load(
-        &mut self, slot: &mut Self::Slot, spec: &FieldSpec, value: &Value, cx: &mut Load<'_>,
+        &mut self,
+        slot: &mut Self::Slot,
+        spec: &FieldSpec,
+        value: &Value,
+        cx: &mut Load<'_>,
     ) -> Result<(), RestoreError> {
         self.value.load(slot, spec, value, cx)?;
         self.known = true;

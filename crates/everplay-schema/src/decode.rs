@@ -348,7 +348,10 @@ impl Decoder {
     }
 
     fn struct_operation(
-        &mut self, current: u32, ty: TypeNo, reader: &mut Reader<'_>,
+        &mut self,
+        current: u32,
+        ty: TypeNo,
+        reader: &mut Reader<'_>,
     ) -> Result<(), DecodeError> {
         let byte = reader.byte()?;
         let (code, index) = (byte & 0xc0, usize::from(byte & 0x3f));
@@ -365,11 +368,8 @@ impl Decoder {
         if effect.deletes {
             self.release(&old);
         }
-        let value = if code == op::DELETE {
-            Value::Null
-        } else {
-            self.value(spec.kind, effect, &old, reader)?
-        };
+        let value =
+            if code == op::DELETE { Value::Null } else { self.value(spec.kind, effect, &old, reader)? };
         if !effect.deletes && matches!(spec.kind, Kind::Collection(..)) && old != value {
             self.release(&old);
         }
@@ -387,8 +387,8 @@ impl Decoder {
         while let Some(byte) = reader.peek() {
             if byte == op::SWITCH {
                 let mut ahead = reader.clone();
-                let known = ahead.byte().is_ok()
-                    && ahead.uint().is_ok_and(|ref_id| self.nodes.contains_key(&ref_id));
+                let known =
+                    ahead.byte().is_ok() && ahead.uint().is_ok_and(|ref_id| self.nodes.contains_key(&ref_id));
                 if known {
                     return;
                 }
@@ -400,7 +400,10 @@ impl Decoder {
     }
 
     fn array_operation(
-        &mut self, current: u32, item: ItemKind, reader: &mut Reader<'_>,
+        &mut self,
+        current: u32,
+        item: ItemKind,
+        reader: &mut Reader<'_>,
     ) -> Result<(), DecodeError> {
         let at = reader.position();
         let code = reader.byte()?;
@@ -478,7 +481,10 @@ impl Decoder {
     }
 
     fn indexed_operation(
-        &mut self, current: u32, item: ItemKind, reader: &mut Reader<'_>,
+        &mut self,
+        current: u32,
+        item: ItemKind,
+        reader: &mut Reader<'_>,
     ) -> Result<(), DecodeError> {
         let at = reader.position();
         let code = reader.byte()?;
@@ -553,7 +559,11 @@ impl Decoder {
 
     /// Reads a value; makes the structure it introduces and counts the reference.
     fn value(
-        &mut self, kind: Kind, effect: Effect, old: &Value, reader: &mut Reader<'_>,
+        &mut self,
+        kind: Kind,
+        effect: Effect,
+        old: &Value,
+        reader: &mut Reader<'_>,
     ) -> Result<Value, DecodeError> {
         if let Kind::Prim(prim) = kind {
             return primitive(&prim, reader);
@@ -662,9 +672,10 @@ impl Decoder {
                 None => Json::Null,
                 Some(Node::Struct { ty, fields }) => {
                     let specs = self.types.get(*ty).map_or(&[][..], |ty| &ty.fields);
-                    let set = fields.iter().zip(specs).filter(|(value, spec)| {
-                        **value != Value::Null && !spec.modifiers.deprecated
-                    });
+                    let set = fields
+                        .iter()
+                        .zip(specs)
+                        .filter(|(value, spec)| **value != Value::Null && !spec.modifiers.deprecated);
                     Json::Object(
                         set.map(|(value, spec)| (spec.name.clone(), self.json(value, depth + 1, budget)))
                             .collect(),

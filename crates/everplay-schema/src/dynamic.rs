@@ -407,7 +407,11 @@ impl Field for Value {
     }
 
     fn load(
-        &mut self, slot: &mut Self::Slot, _spec: &FieldSpec, value: &Value, _cx: &mut Load<'_>,
+        &mut self,
+        slot: &mut Self::Slot,
+        _spec: &FieldSpec,
+        value: &Value,
+        _cx: &mut Load<'_>,
     ) -> Result<(), RestoreError> {
         *self = value.clone();
         *slot = Some(value.clone());

@@ -105,7 +105,12 @@ impl<'t> Full<'t> {
 
     /// The scope of an item, or `None` when this part has nothing of it.
     pub(crate) fn item(
-        &self, per_item: bool, scope: FullScope, given: Option<&Visibility>, subscribed: bool, below: bool,
+        &self,
+        per_item: bool,
+        scope: FullScope,
+        given: Option<&Visibility>,
+        subscribed: bool,
+        below: bool,
     ) -> Option<FullScope> {
         let mut item = FullScope { base: false, tags: 0, below, ..scope };
         let Part::View(view) = self.part else {
@@ -124,7 +129,10 @@ impl<'t> Full<'t> {
 
     /// Writes a structure's section and those below.
     pub(crate) fn structure<T: Structure>(
-        &mut self, value: &T, slot: &StructSlot<T::Shadow>, mut scope: FullScope,
+        &mut self,
+        value: &T,
+        slot: &StructSlot<T::Shadow>,
+        mut scope: FullScope,
     ) {
         let ty = self.types.get(slot.type_no);
         if let Part::View(view) = self.part {

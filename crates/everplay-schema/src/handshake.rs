@@ -163,7 +163,12 @@ fn put_field(spec: &FieldSpec, ref_id: u32, generation: Generation, out: &mut Ve
             out.extend_from_slice(&range.min.to_le_bytes());
             out.push(op::ADD | 1);
             out.extend_from_slice(&range.max.to_le_bytes());
-            out.extend_from_slice(&[op::ADD | 2, range.bits, op::ADD | 3, u8::from(range.mode == QuantizedMode::Wrap)]);
+            out.extend_from_slice(&[
+                op::ADD | 2,
+                range.bits,
+                op::ADD | 3,
+                u8::from(range.mode == QuantizedMode::Wrap),
+            ]);
         }
         Kind::Prim(prim) => text(out, field::TYPE, prim.name()),
         Kind::Struct(no) => {
@@ -209,7 +214,8 @@ fn reflection_types() -> DecodedTypes {
         views_below: false,
         plain: true,
     };
-    let ty = |name: &str, fields: Vec<FieldSpec>| DecodedType { name: name.to_owned(), extends: None, fields };
+    let ty =
+        |name: &str, fields: Vec<FieldSpec>| DecodedType { name: name.to_owned(), extends: None, fields };
     let list = |no: TypeNo| Kind::Collection(CollectionKind::Array, ItemKind::Struct(no));
     let (number, string) = (Kind::Prim(Prim::Number), Kind::Prim(Prim::String));
     let (double, byte) = (Kind::Prim(Prim::Float64), Kind::Prim(Prim::Uint8));
@@ -241,7 +247,12 @@ fn reflection_types() -> DecodedTypes {
                 3,
                 ty(
                     "QuantizedDescriptor",
-                    vec![spec(0, "min", double), spec(1, "max", double), spec(2, "bits", byte), spec(3, "mode", byte)],
+                    vec![
+                        spec(0, "min", double),
+                        spec(1, "max", double),
+                        spec(2, "bits", byte),
+                        spec(3, "mode", byte),
+                    ],
                 ),
             ),
         ]),
@@ -321,7 +332,9 @@ fn items_of<'a>(decoder: &'a Decoder, value: Option<&Value>) -> Result<&'a [Valu
 fn type_no(value: Option<&Value>) -> Result<Option<TypeNo>, DecodeError> {
     match value.and_then(Value::as_f64) {
         None | Some(-1.0) => Ok(None),
-        Some(no) if no.fract() == 0.0 && (0.0..=f64::from(TypeNo::MAX)).contains(&no) => Ok(Some(no as TypeNo)),
+        Some(no) if no.fract() == 0.0 && (0.0..=f64::from(TypeNo::MAX)).contains(&no) => {
+            Ok(Some(no as TypeNo))
+        }
         Some(_) => Err(DecodeError::Malformed("a type number out of range")),
     }
 }

@@ -85,8 +85,8 @@ pub use replica::{Inspector, Recovery, Replica, inspect};
 pub use restore::{FORMAT_VERSION, RestoreError};
 pub use structure::{ArrayForm, Item, State};
 pub use types::{
-    CollectionKind, FieldDef, FieldSpec, ItemKind, Kind, MAX_FIELDS, Modifiers, Prim, TypeDef, TypeDesc, TypeError, TypeNo,
-    TypeTable,
+    CollectionKind, FieldDef, FieldSpec, ItemKind, Kind, MAX_FIELDS, Modifiers, Prim, TypeDef, TypeDesc,
+    TypeError, TypeNo, TypeTable,
 };
 pub use view::{FieldTag, Tag, ViewId, ViewSet};
 
@@ -101,7 +101,8 @@ pub mod derive {
         Change, Field, FieldType, Item, ItemType, Patch, State, StructSlot, Structure, Visitor, VisitorRef,
     };
     pub use crate::types::{
-        FieldDef, FieldSpec, ItemKind, Kind, Modifiers, Prim, Registry, TypeDef, TypeDesc, TypeError, TypeNo, TypeTable,
+        FieldDef, FieldSpec, ItemKind, Kind, Modifiers, Prim, Registry, TypeDef, TypeDesc, TypeError, TypeNo,
+        TypeTable,
     };
     pub use crate::view::{FieldTag, Granted, Scope, ViewId, ViewSet};
 }

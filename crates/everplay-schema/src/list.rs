@@ -48,6 +48,8 @@ pub struct List<T: Item> {
     /// Instances another one took the place of.
     pub(crate) exchanged: Vec<Removed>,
     pub(crate) touched: Vec<u32>,
+    /// Memory for the positions a patch writes again.
+    pub(crate) changed: Vec<u32>,
     pub(crate) all_touched: bool,
     /// From here on items may have come, gone or moved.
     pub(crate) first_moved: usize,
@@ -67,6 +69,7 @@ impl<T: Item> List<T> {
             removed: Vec::new(),
             exchanged: Vec::new(),
             touched: Vec::new(),
+            changed: Vec::new(),
             all_touched: false,
             first_moved: usize::MAX,
             known_len: 0,
@@ -525,7 +528,11 @@ impl<T: Item> Field for List<T> {
     }
 
     fn load(
-        &mut self, slot: &mut Self::Slot, spec: &FieldSpec, value: &Value, cx: &mut Load<'_>,
+        &mut self,
+        slot: &mut Self::Slot,
+        spec: &FieldSpec,
+        value: &Value,
+        cx: &mut Load<'_>,
     ) -> Result<(), RestoreError> {
         let (ref_id, items) = cx.list_items(spec, value)?;
         *self = Self::new();

@@ -143,7 +143,8 @@ impl<T: Item> List<T> {
 
     /// Compares touched items with what clients know; returns per entry whether its slot has to be written again.
     fn poll_items(&mut self, spec: &FieldSpec, whole: bool, touched: &[u32], cx: &mut Patch<'_>) -> Vec<u32> {
-        let mut changed = Vec::new();
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.clear();
         let moved = self.first_moved;
         let mut poll = |index: usize, entry: &mut ListEntry<T>, cx: &mut Patch<'_>| {
             if std::mem::take(&mut entry.replaced) {
@@ -187,7 +188,12 @@ impl<T: Item> List<T> {
     }
 
     fn write_ops(
-        &mut self, spec: &FieldSpec, scope: &Scope, whole: bool, touched: &[u32], cx: &mut Patch<'_>,
+        &mut self,
+        spec: &FieldSpec,
+        scope: &Scope,
+        whole: bool,
+        touched: &[u32],
+        cx: &mut Patch<'_>,
     ) {
         let changed = self.poll_items(spec, whole, touched, cx);
         let nobody = ViewSet::EMPTY;
@@ -232,6 +238,7 @@ impl<T: Item> List<T> {
         for &index in &changed {
             self.entries[index as usize].replaced = false;
         }
+        self.changed = changed;
     }
 
     /// The journal must hold what the room holds, not what clients read.
@@ -247,7 +254,11 @@ impl<T: Item> List<T> {
 
     /// Returns whether items that clients had were written again.
     fn write_positions(
-        &mut self, spec: &FieldSpec, to: Target<'_>, changed: &[u32], cx: &mut Patch<'_>,
+        &mut self,
+        spec: &FieldSpec,
+        to: Target<'_>,
+        changed: &[u32],
+        cx: &mut Patch<'_>,
     ) -> bool {
         let owner = self.track.ref_id;
         let native = cx.form == ArrayForm::Native;
@@ -281,7 +292,11 @@ impl<T: Item> List<T> {
     }
 
     fn write_changed(
-        &self, spec: &FieldSpec, to: Target<'_>, changed: &[u32], position: impl Fn(usize) -> usize,
+        &self,
+        spec: &FieldSpec,
+        to: Target<'_>,
+        changed: &[u32],
+        position: impl Fn(usize) -> usize,
         cx: &mut Patch<'_>,
     ) {
         for &index in changed {
@@ -356,7 +371,8 @@ impl<T: Item> List<T> {
             }
         }
         // Virtual positions from here on: holes count.
-        let mut virtual_of = Vec::with_capacity(if changed.is_empty() { 0 } else { self.entries.len() - from });
+        let mut virtual_of =
+            Vec::with_capacity(if changed.is_empty() { 0 } else { self.entries.len() - from });
         let tail = self.entries.iter().rposition(|entry| entry.was != NEW).map_or(0, |last| last + 1);
         let mut position = from;
         let mut hole = 0;
@@ -481,7 +497,12 @@ impl<T: Item> List<T> {
     }
 
     fn write_below(
-        &mut self, spec: &FieldSpec, scope: &Scope, whole: bool, touched: &[u32], cx: &mut Patch<'_>,
+        &mut self,
+        spec: &FieldSpec,
+        scope: &Scope,
+        whole: bool,
+        touched: &[u32],
+        cx: &mut Patch<'_>,
     ) {
         let moved = self.first_moved.min(self.entries.len());
         if whole {
@@ -595,7 +616,12 @@ fn exact(to: Target<'_>) -> bool {
 }
 
 fn put<T: Item>(
-    code: u8, index: usize, entry: &ListEntry<T>, spec: &FieldSpec, to: Target<'_>, owner: u32,
+    code: u8,
+    index: usize,
+    entry: &ListEntry<T>,
+    spec: &FieldSpec,
+    to: Target<'_>,
+    owner: u32,
     cx: &mut Patch<'_>,
 ) {
     let out = cx.out.op(to, owner);

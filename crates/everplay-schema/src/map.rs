@@ -250,7 +250,11 @@ impl<T: Item> Field for Map<T> {
     }
 
     fn load(
-        &mut self, slot: &mut Self::Slot, spec: &FieldSpec, value: &Value, cx: &mut Load<'_>,
+        &mut self,
+        slot: &mut Self::Slot,
+        spec: &FieldSpec,
+        value: &Value,
+        cx: &mut Load<'_>,
     ) -> Result<(), RestoreError> {
         let (ref_id, items) = cx.map_items(spec, value)?;
         self.clear();

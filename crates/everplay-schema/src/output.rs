@@ -35,7 +35,10 @@ pub(crate) enum Target<'a> {
     Shared,
     Private,
     /// To these views; `journal` tells whether the journal keeps it, too. An empty set is legal with `journal`.
-    Views { audience: &'a ViewSet, journal: bool },
+    Views {
+        audience: &'a ViewSet,
+        journal: bool,
+    },
 }
 
 /// A range of the filtered stream.

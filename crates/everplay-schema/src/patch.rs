@@ -44,11 +44,15 @@ pub(crate) fn introduce<T: Structure>(value: &mut T, slot: &mut StructSlot<T::Sh
 
 /// Writes the section of a structure and those below it.
 pub(crate) fn walk<T: Structure>(
-    value: &mut T, slot: &mut StructSlot<T::Shadow>, scope: &Scope, cx: &mut Patch<'_>,
+    value: &mut T,
+    slot: &mut StructSlot<T::Shadow>,
+    scope: &Scope,
+    cx: &mut Patch<'_>,
 ) {
     let fresh_scope;
     let scope = if slot.fresh && scope.old != scope.new {
-        fresh_scope = Scope { old: scope.new.clone(), members_old: scope.members_new.clone(), ..scope.clone() };
+        fresh_scope =
+            Scope { old: scope.new.clone(), members_old: scope.members_new.clone(), ..scope.clone() };
         &fresh_scope
     } else {
         scope
@@ -93,7 +97,12 @@ impl Visitor for Changes<'_, '_> {
 
 impl Changes<'_, '_> {
     fn filtered<F: Field>(
-        &mut self, change: Change, told: Option<ViewSet>, spec: &FieldSpec, value: &mut F, slot: &mut F::Slot,
+        &mut self,
+        change: Change,
+        told: Option<ViewSet>,
+        spec: &FieldSpec,
+        value: &mut F,
+        slot: &mut F::Slot,
     ) {
         let (owner, cx) = (self.owner, &mut *self.cx);
         if self.scope.private || spec.unsent() {
@@ -146,7 +155,12 @@ impl Changes<'_, '_> {
 
 #[inline]
 fn put_change<F: Field>(
-    change: Change, spec: &FieldSpec, value: &F, slot: &F::Slot, target: Target<'_>, owner: u32,
+    change: Change,
+    spec: &FieldSpec,
+    value: &F,
+    slot: &F::Slot,
+    target: Target<'_>,
+    owner: u32,
     cx: &mut Patch<'_>,
 ) {
     let private = matches!(target, Target::Private);
@@ -173,7 +187,10 @@ fn put_change<F: Field>(
 
 /// Who has a field, before and after this patch.
 fn audience(
-    spec: &FieldSpec, scope: &Scope, told: Option<&ViewSet>, inside: Option<&Granted>,
+    spec: &FieldSpec,
+    scope: &Scope,
+    told: Option<&ViewSet>,
+    inside: Option<&Granted>,
 ) -> (Reach, Reach) {
     let Some(tag) = spec.modifiers.view else {
         return (scope.old.clone(), scope.new.clone());
@@ -213,7 +230,9 @@ impl Visitor for Descend<'_, '_> {
 
 /// Passes upwards which views were shown something below; returns all of them.
 pub(crate) fn settle<T: Structure>(
-    value: &mut T, slot: &mut StructSlot<T::Shadow>, types: &TypeTable,
+    value: &mut T,
+    slot: &mut StructSlot<T::Shadow>,
+    types: &TypeTable,
 ) -> ViewSet {
     struct Settle<'t> {
         types: &'t TypeTable,
@@ -241,7 +260,10 @@ pub(crate) fn settle<T: Structure>(
 
 /// Removes a view from all visibility below.
 pub(crate) fn forget<T: Structure>(
-    value: &mut T, slot: &mut StructSlot<T::Shadow>, view: ViewId, types: &TypeTable,
+    value: &mut T,
+    slot: &mut StructSlot<T::Shadow>,
+    view: ViewId,
+    types: &TypeTable,
 ) {
     struct Forget<'t> {
         types: &'t TypeTable,
@@ -280,7 +302,10 @@ pub(crate) fn is_dirty<T: Structure>(value: &T, slot: &StructSlot<T::Shadow>, ty
 /// The scope of an item of a collection. `members` is what views were given on the item before and after, and
 /// `extra` who else has it (subscribers, views shown something inside).
 pub(crate) fn item_scope(
-    per_item: bool, scope: &Scope, given: Option<&crate::view::Visibility>, extra: [Option<&Granted>; 2],
+    per_item: bool,
+    scope: &Scope,
+    given: Option<&crate::view::Visibility>,
+    extra: [Option<&Granted>; 2],
 ) -> Scope {
     let (mut members_old, mut members_new) = match given {
         Some(given) => (given.seen.clone(), given.now.clone()),

@@ -70,7 +70,6 @@ macro_rules! float {
             fn same(&self, other: &Self) -> bool {
                 self.to_bits() == other.to_bits()
             }
-            #[expect(clippy::unnecessary_cast, reason = "one text for both widths")]
             fn put(&self, prim: &Prim, exact: bool, out: &mut Vec<u8>) {
                 match prim {
                     Prim::Number if exact => put_number_exact(out, *self as f64),
@@ -80,13 +79,11 @@ macro_rules! float {
                     _ => out.extend_from_slice(&(*self as f64).to_le_bytes()),
                 }
             }
-            #[expect(clippy::unnecessary_cast, reason = "one text for both widths")]
             fn normalise(&mut self, prim: &Prim) {
                 if let Prim::Quantized(range) = prim {
                     *self = range.dequantize(range.quantize(*self as f64)) as $rust;
                 }
             }
-            #[expect(clippy::unnecessary_cast, reason = "one text for both widths")]
             fn rounded(&self, prim: &Prim) -> bool {
                 matches!(prim, Prim::Number) && number_is_rounded(*self as f64)
             }

@@ -219,7 +219,8 @@ impl<S: Structure> Replica<S> {
 
     /// Gives out a view: the smallest free id. It sees nothing filtered until it is shown something.
     pub fn add_view(&mut self) -> ViewId {
-        let id = (0..).map(ViewId).find(|id| !self.views.contains(*id)).expect("there are more ids than views");
+        let id =
+            (0..).map(ViewId).find(|id| !self.views.contains(*id)).expect("there are more ids than views");
         self.views.insert(id);
         meta::views(&mut self.pending_meta, &self.views);
         id
@@ -277,9 +278,7 @@ fn put_len(out: &mut [u8], start: usize) {
     out[start..start + 4].copy_from_slice(&len.to_le_bytes());
 }
 
-fn replica_patch<S: Structure>(
-    replica: &mut Replica<S>,
-) -> (Patch<'_>, &mut S, &mut StructSlot<S::Shadow>) {
+fn replica_patch<S: Structure>(replica: &mut Replica<S>) -> (Patch<'_>, &mut S, &mut StructSlot<S::Shadow>) {
     let cx = Patch {
         types: &replica.types,
         out: &mut replica.out,

@@ -172,7 +172,9 @@ impl<'t> Load<'t> {
 
     /// The type an instance is to have; `None` for primitives.
     pub(crate) fn instance_type(
-        &self, spec: &FieldSpec, value: &Value,
+        &self,
+        spec: &FieldSpec,
+        value: &Value,
     ) -> Result<Option<TypeNo>, RestoreError> {
         let (Some(declared), Value::Ref(ref_id)) = (spec.kind.struct_type(), value) else { return Ok(None) };
         let Some(Node::Struct { ty, .. }) = self.stored.decoder.node(*ref_id) else { return Ok(None) };
@@ -188,7 +190,8 @@ impl<'t> Load<'t> {
     }
 
     fn deeper<R>(
-        &mut self, load: impl FnOnce(&mut Self) -> Result<R, RestoreError>,
+        &mut self,
+        load: impl FnOnce(&mut Self) -> Result<R, RestoreError>,
     ) -> Result<R, RestoreError> {
         if self.depth >= MAX_NESTING {
             return Err(RestoreError::TooDeep);
@@ -200,7 +203,11 @@ impl<'t> Load<'t> {
     }
 
     pub(crate) fn structure<T: Structure>(
-        &mut self, value: &mut T, slot: &mut StructSlot<T::Shadow>, spec: &FieldSpec, stored: &Value,
+        &mut self,
+        value: &mut T,
+        slot: &mut StructSlot<T::Shadow>,
+        spec: &FieldSpec,
+        stored: &Value,
     ) -> Result<(), RestoreError> {
         let Value::Ref(ref_id) = stored else { return Err(self.misfit(spec, stored)) };
         let Some(Node::Struct { ty, fields }) = self.stored.decoder.node(*ref_id) else {
@@ -272,8 +279,10 @@ impl<'t> Load<'t> {
     }
 
     pub(crate) fn map_items(
-        &mut self, spec: &FieldSpec, value: &Value,
-    ) -> Result<(u32, Vec<(u32, Arc<str>, Value)>), RestoreError> {
+        &mut self,
+        spec: &FieldSpec,
+        value: &Value,
+    ) -> Result<(u32, Vec<MapItem>), RestoreError> {
         match self.collection(spec, value)? {
             (ref_id, Node::Map { items, .. }) => {
                 let items = items.iter().map(|(index, (key, value))| (*index, key.clone(), value.clone()));
@@ -284,7 +293,9 @@ impl<'t> Load<'t> {
     }
 
     pub(crate) fn indexed_items(
-        &mut self, spec: &FieldSpec, value: &Value,
+        &mut self,
+        spec: &FieldSpec,
+        value: &Value,
     ) -> Result<(u32, Vec<(u32, Value)>), RestoreError> {
         match self.collection(spec, value)? {
             (ref_id, Node::Bag { items, .. }) => {
@@ -295,7 +306,9 @@ impl<'t> Load<'t> {
     }
 
     pub(crate) fn list_items(
-        &mut self, spec: &FieldSpec, value: &Value,
+        &mut self,
+        spec: &FieldSpec,
+        value: &Value,
     ) -> Result<(u32, Vec<Value>), RestoreError> {
         match self.collection(spec, value)? {
             (ref_id, Node::Array { items, .. }) => Ok((ref_id, items.values().to_vec())),
@@ -303,6 +316,9 @@ impl<'t> Load<'t> {
         }
     }
 }
+
+/// Index, key and value of a map's entry.
+pub(crate) type MapItem = (u32, Arc<str>, Value);
 
 struct LoadFields<'a, 't> {
     stored: &'a [FieldSpec],
@@ -317,7 +333,9 @@ impl Visitor for LoadFields<'_, '_> {
             return;
         }
         let stored = self.stored.iter().find(|stored| stored.name == spec.name);
-        let Some(found) = stored.and_then(|stored| self.values.get(usize::from(stored.index))) else { return };
+        let Some(found) = stored.and_then(|stored| self.values.get(usize::from(stored.index))) else {
+            return;
+        };
         if *found == Value::Null {
             // An option that was unset; anything else was not stored yet and keeps its default.
             if let Err(RestoreError::Decode(error)) = value.load(slot, spec, found, self.cx) {

@@ -129,9 +129,7 @@ impl<K: Key, T: Item> Slab<K, T> {
 
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         let at = self.find(index)?;
-        if self.entries[at].value.is_none() {
-            return None;
-        }
+        self.entries[at].value.as_ref()?;
         self.touch(at);
         self.entries[at].value.as_mut()
     }
@@ -430,7 +428,14 @@ impl<K: Key, T: Item> Slab<K, T> {
         if is_stream(spec) { self.sent_until } else { 0 }
     }
 
-    fn entry_ops(&mut self, at: usize, spec: &FieldSpec, scope: &Scope, _send_until: u32, cx: &mut Patch<'_>) {
+    fn entry_ops(
+        &mut self,
+        at: usize,
+        spec: &FieldSpec,
+        scope: &Scope,
+        _send_until: u32,
+        cx: &mut Patch<'_>,
+    ) {
         let item_scope = self.entry_scope(at, spec, scope);
         let audience = item_scope.as_ref().unwrap_or(scope);
         let owner = self.track.ref_id;
@@ -480,7 +485,12 @@ impl<K: Key, T: Item> Slab<K, T> {
     }
 
     fn entry_below(
-        &mut self, at: usize, spec: &FieldSpec, scope: &Scope, again: &mut Vec<u32>, cx: &mut Patch<'_>,
+        &mut self,
+        at: usize,
+        spec: &FieldSpec,
+        scope: &Scope,
+        again: &mut Vec<u32>,
+        cx: &mut Patch<'_>,
     ) {
         let item_scope = self.entry_scope(at, spec, scope);
         let entry = &mut self.entries[at];
@@ -537,9 +547,8 @@ impl<K: Key, T: Item> Slab<K, T> {
         }
         let mut found = self.track.newly_granted();
         if spec.views_below {
-            let touched = self.touched.clone();
-            for index in touched {
-                let Some(at) = self.find(index) else { continue };
+            for position in 0..self.touched.len() {
+                let Some(at) = self.find(self.touched[position]) else { continue };
                 let entry = &mut self.entries[at];
                 let Some(value) = &mut entry.value else { continue };
                 let views = value.settle(&mut entry.slot, spec, types);
@@ -696,8 +705,12 @@ impl<K: Key, T: Item> Slab<K, T> {
 
     /// Takes decoded items: (index, key, value) in ascending order of index.
     pub(crate) fn load(
-        &mut self, slot: &mut CollectionSlot, spec: &FieldSpec, ref_id: u32,
-        items: impl Iterator<Item = (u32, K, Value)>, cx: &mut Load<'_>,
+        &mut self,
+        slot: &mut CollectionSlot,
+        spec: &FieldSpec,
+        ref_id: u32,
+        items: impl Iterator<Item = (u32, K, Value)>,
+        cx: &mut Load<'_>,
     ) -> Result<(), RestoreError> {
         slot.announce(ref_id);
         self.track.load(ref_id, cx);
@@ -752,7 +765,13 @@ fn is_stream(spec: &FieldSpec) -> bool {
 
 #[expect(clippy::too_many_arguments, reason = "one call, spelled out")]
 fn put_entry<K: Key, T: Item>(
-    code: u8, entry: &Entry<K, T>, owner: u32, spec: &FieldSpec, scope: &Scope, audience: &Scope, fresh: bool,
+    code: u8,
+    entry: &Entry<K, T>,
+    owner: u32,
+    spec: &FieldSpec,
+    scope: &Scope,
+    audience: &Scope,
+    fresh: bool,
     cx: &mut Patch<'_>,
 ) {
     let kept;
@@ -775,7 +794,11 @@ fn put_entry<K: Key, T: Item>(
 
 /// Removes an entry from the views that have it no more. Those that lose the collection get told by its parent.
 fn put_lost<K: Key, T: Item>(
-    entry: &Entry<K, T>, owner: u32, scope: &Scope, audience: &Scope, cx: &mut Patch<'_>,
+    entry: &Entry<K, T>,
+    owner: u32,
+    scope: &Scope,
+    audience: &Scope,
+    cx: &mut Patch<'_>,
 ) {
     let (Reach::Views(old), Reach::Views(new)) = (&audience.old, &audience.new) else { return };
     let lost = old.difference(new);
@@ -791,7 +814,12 @@ fn put_lost<K: Key, T: Item>(
 }
 
 fn put_op<K: Key, T: Item>(
-    code: u8, entry: &Entry<K, T>, spec: &FieldSpec, target: Target<'_>, exact: bool, owner: u32,
+    code: u8,
+    entry: &Entry<K, T>,
+    spec: &FieldSpec,
+    target: Target<'_>,
+    exact: bool,
+    owner: u32,
     cx: &mut Patch<'_>,
 ) {
     let Some(value) = &entry.value else { return };

@@ -8,12 +8,12 @@
 //! the value last sent; a structure's slot is its refId and the slots of its fields (its *shadow*). Slots of fields
 //! are in the shadow of the structure, slots of items in the collection's entry, the root's slot in the replica.
 
+use crate::decode::Value;
 use crate::full::{Full, FullScope};
 use crate::output::{NO_REF, Output};
 use crate::restore::{Load, Meta, RestoreError};
 use crate::types::{FieldSpec, ItemKind, Kind, Prim, Registry, TypeDesc, TypeNo, TypeTable};
 use crate::view::{Granted, Scope, ViewId, ViewSet};
-use crate::decode::Value;
 use std::sync::Arc;
 
 /// Which operations change arrays.
@@ -149,7 +149,11 @@ pub trait Field: Send + Sized + 'static {
     fn meta(&self, _slot: &Self::Slot, _spec: &FieldSpec, _cx: &mut Meta<'_>) {}
     /// Takes a decoded value, with its refIds and indexes.
     fn load(
-        &mut self, slot: &mut Self::Slot, spec: &FieldSpec, value: &Value, cx: &mut Load<'_>,
+        &mut self,
+        slot: &mut Self::Slot,
+        spec: &FieldSpec,
+        value: &Value,
+        cx: &mut Load<'_>,
     ) -> Result<(), RestoreError>;
 }
 
@@ -289,7 +293,11 @@ impl<T: Structure> Field for T {
     }
 
     fn load(
-        &mut self, slot: &mut Self::Slot, spec: &FieldSpec, value: &Value, cx: &mut Load<'_>,
+        &mut self,
+        slot: &mut Self::Slot,
+        spec: &FieldSpec,
+        value: &Value,
+        cx: &mut Load<'_>,
     ) -> Result<(), RestoreError> {
         cx.structure(self, slot, spec, value)
     }
@@ -418,7 +426,11 @@ impl<T: Optional> Field for Option<T> {
     }
 
     fn load(
-        &mut self, slot: &mut Self::Slot, spec: &FieldSpec, value: &Value, cx: &mut Load<'_>,
+        &mut self,
+        slot: &mut Self::Slot,
+        spec: &FieldSpec,
+        value: &Value,
+        cx: &mut Load<'_>,
     ) -> Result<(), RestoreError> {
         if matches!(value, Value::Null) {
             *self = None;

@@ -130,9 +130,9 @@ impl Track {
     }
 
     pub(crate) fn is_settled(&self) -> bool {
-        self.views
-            .as_ref()
-            .is_none_or(|views| views.granted.now == views.granted.seen && views.subscribed.now == views.subscribed.seen)
+        self.views.as_ref().is_none_or(|views| {
+            views.granted.now == views.granted.seen && views.subscribed.now == views.subscribed.seen
+        })
     }
 
     /// The patch has told everything.

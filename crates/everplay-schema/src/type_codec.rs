@@ -13,7 +13,9 @@
 use crate::decode::{DecodeError, DecodedType, DecodedTypes};
 use crate::number::{Quantized, QuantizedMode, put_str, put_uint};
 use crate::read::Reader;
-use crate::types::{CollectionKind, FieldSpec, ItemKind, Kind, MAX_FIELDS, Modifiers, Prim, TypeNo, TypeTable};
+use crate::types::{
+    CollectionKind, FieldSpec, ItemKind, Kind, MAX_FIELDS, Modifiers, Prim, TypeNo, TypeTable,
+};
 use crate::view::FieldTag;
 use std::collections::BTreeMap;
 
@@ -142,7 +144,14 @@ fn read_field(index: u8, reader: &mut Reader<'_>) -> Result<FieldSpec, DecodeErr
             Kind::Collection(kind, item)
         }
     };
-    Ok(FieldSpec { name, index, kind, modifiers, views_below: false, plain: modifiers == Modifiers::default() })
+    Ok(FieldSpec {
+        name,
+        index,
+        kind,
+        modifiers,
+        views_below: false,
+        plain: modifiers == Modifiers::default(),
+    })
 }
 
 fn read_prim(reader: &mut Reader<'_>) -> Result<Prim, DecodeError> {

@@ -340,7 +340,8 @@ fn check(defs: &[TypeDef], root: usize) -> Result<(), TypeError> {
     if defs.len() > usize::from(TypeNo::MAX) {
         return Err(TypeError::TooManyTypes);
     }
-    let known = |no: TypeNo| if usize::from(no) < defs.len() { Ok(()) } else { Err(TypeError::UnknownType(no)) };
+    let known =
+        |no: TypeNo| if usize::from(no) < defs.len() { Ok(()) } else { Err(TypeError::UnknownType(no)) };
     known(root.min(usize::from(TypeNo::MAX)) as TypeNo)?;
     for def in defs {
         for no in def.fields.iter().filter_map(|field| field.kind.struct_type()).chain(def.extends) {
@@ -443,7 +444,9 @@ fn mark_views(types: &mut [TypeDesc]) {
         let mut with: Vec<bool> = types.iter().map(|ty| ty.views).collect();
         // A slot of a base type may hold a derived instance.
         for (no, ty) in types.iter().enumerate() {
-            if with[no] && let Some(parent) = ty.extends {
+            if with[no]
+                && let Some(parent) = ty.extends
+            {
                 with[usize::from(parent)] = true;
             }
         }
@@ -451,7 +454,8 @@ fn mark_views(types: &mut [TypeDesc]) {
         for (no, ty) in types.iter_mut().enumerate() {
             let mut views = with[no];
             for field in &mut ty.fields {
-                let stream = matches!(field.kind, Kind::Collection(CollectionKind::Stream, ItemKind::Struct(_)));
+                let stream =
+                    matches!(field.kind, Kind::Collection(CollectionKind::Stream, ItemKind::Struct(_)));
                 let below = stream || field.kind.struct_type().is_some_and(|no| with[usize::from(no)]);
                 changed |= below != field.views_below;
                 field.views_below = below;
@@ -475,7 +479,11 @@ pub struct Registry {
 
 impl Registry {
     /// Registers `T` under `name` unless it is known, and describes it with `describe`.
-    pub fn structure<T: 'static>(&mut self, name: &str, describe: impl FnOnce(&mut Registry, &mut TypeDef)) -> TypeNo {
+    pub fn structure<T: 'static>(
+        &mut self,
+        name: &str,
+        describe: impl FnOnce(&mut Registry, &mut TypeDef),
+    ) -> TypeNo {
         if let Some(no) = self.by_rust.get(&TypeId::of::<T>()) {
             return *no;
         }

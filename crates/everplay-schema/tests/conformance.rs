@@ -45,7 +45,8 @@ fn every_recorded_case_passes_in_both_forms() {
 /// place differs.
 #[test]
 fn bytes_differ_from_the_official_ones_only_where_listed() {
-    let text = std::fs::read_to_string(folder("byte-differences.json")).expect("the list is in the repository");
+    let text =
+        std::fs::read_to_string(folder("byte-differences.json")).expect("the list is in the repository");
     let listed: BTreeMap<String, BTreeMap<String, Vec<String>>> =
         serde_json::from_str(&text).expect("the list is JSON");
     let flat = listed.values().flatten();

@@ -98,9 +98,12 @@ impl Client {
 
 fn change(arena: &mut Arena, step: u32) {
     arena.tick = step;
+    arena.cache.insert(format!("step {step}"), 0);
+    assert!(arena.cache.len() <= 64);
     match step % 8 {
         0 => {
-            let player = Player { name: format!("p{step}"), trail: List::from(vec![1, 2]), ..Default::default() };
+            let player =
+                Player { name: format!("p{step}"), trail: List::from(vec![1, 2]), ..Default::default() };
             arena.players.insert(format!("k{step}"), player);
             arena.gold.insert("coins", 0.1 * f64::from(step));
         }
@@ -234,19 +237,19 @@ fn restored_replicas_continue_with_the_same_bytes() {
 fn show(arena: &mut Arena, view: everplay_schema::ViewId, step: u32) {
     let key = arena.players.keys().last().map(str::to_owned);
     if let Some(key) = key {
-        if step % 3 == 0 {
+        if step.is_multiple_of(3) {
             arena.players.show(&key, view);
         }
-        if step % 5 == 0 {
+        if step.is_multiple_of(5) {
             arena.players.show_tagged(&key, view, Tag(2));
         }
-        if step % 7 == 0 {
+        if step.is_multiple_of(7) {
             arena.players.hide(&key, view);
         }
         let player = &mut arena.players[key.as_str()];
         player.note = format!("n{step}");
         player.hand.push(Card { suit: "heart".into(), rank: step as u8 });
-        if step % 2 == 0 {
+        if step.is_multiple_of(2) {
             player.hand.show(0, view);
         }
     }

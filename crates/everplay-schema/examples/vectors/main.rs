@@ -64,7 +64,8 @@ fn run_all(arguments: &Arguments) -> Result<bool, String> {
     let (mut passed, mut failed) = (0, 0);
     for path in case::files(&arguments.dir)? {
         let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-        let outcome = case::load(&path).and_then(|case| run::run(&case, arguments.form, arguments.handshakes));
+        let outcome =
+            case::load(&path).and_then(|case| run::run(&case, arguments.form, arguments.handshakes));
         match outcome {
             Err(message) => {
                 failed += 1;
@@ -80,9 +81,11 @@ fn run_all(arguments: &Arguments) -> Result<bool, String> {
                     }
                 }
                 if let (Some(out), Some(file)) = (&arguments.emit, path.file_name()) {
-                    let text = serde_json::to_string_pretty(&outcome.emitted).map_err(|error| error.to_string())?;
+                    let text =
+                        serde_json::to_string_pretty(&outcome.emitted).map_err(|error| error.to_string())?;
                     let file = out.join(file);
-                    std::fs::write(&file, text + "\n").map_err(|error| format!("{}: {error}", file.display()))?;
+                    std::fs::write(&file, text + "\n")
+                        .map_err(|error| format!("{}: {error}", file.display()))?;
                 }
             }
         }

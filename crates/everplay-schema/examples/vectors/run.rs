@@ -71,8 +71,9 @@ impl Run<'_> {
         for op in list(&self.case["initialOps"]) {
             apply(&mut world, op, &mut replica)?;
         }
-        let views = self.case["steps"].as_array().into_iter().flatten().any(|step| step.get("patches").is_some())
-            || self.case["initial"].get(SHARED).is_some();
+        let views =
+            self.case["steps"].as_array().into_iter().flatten().any(|step| step.get("patches").is_some())
+                || self.case["initial"].get(SHARED).is_some();
         let mode = self.case["mode"].as_str().unwrap_or("full-then-patch");
         let mut pending: Vec<(String, Vec<u8>)> = Vec::new();
         if mode == "patch-only" {
@@ -83,7 +84,8 @@ impl Run<'_> {
             replica.patch();
             pending = patches(&world, &replica);
             for (name, bytes) in fulls(&world, &replica) {
-                let at = if views { self.case["initial"][&name].clone() } else { self.case["initial"].clone() };
+                let at =
+                    if views { self.case["initial"][&name].clone() } else { self.case["initial"].clone() };
                 self.add_client(&name)?;
                 let bytes = self.feed(&name, "initial", &at, &bytes, &Json::Null);
                 let emitted = &mut self.out.emitted["initial"];
@@ -111,18 +113,25 @@ impl Run<'_> {
     }
 
     fn step(
-        &mut self, number: usize, step: &Json, views: bool, world: &World<'_>, replica: &Replica<DynStruct>,
+        &mut self,
+        number: usize,
+        step: &Json,
+        views: bool,
+        world: &World<'_>,
+        replica: &Replica<DynStruct>,
         sent: &[(String, Vec<u8>)],
     ) -> Result<(), String> {
         let place = format!("step {number}");
         let server = step.get("serverState").cloned().unwrap_or(Json::Null);
         let fulls = fulls(world, replica);
-        let full_of = |name: &str| fulls.iter().find(|(known, _)| known == name).map(|(_, bytes)| bytes.clone());
+        let full_of =
+            |name: &str| fulls.iter().find(|(known, _)| known == name).map(|(_, bytes)| bytes.clone());
         for name in names(world) {
             if self.clients.iter().all(|client| client.name != name) {
                 let bytes = full_of(&name).unwrap_or_default();
                 self.add_client(&name)?;
-                let bytes = self.feed(&name, &format!("{place} join"), &step["joins"][&name], &bytes, &server);
+                let bytes =
+                    self.feed(&name, &format!("{place} join"), &step["joins"][&name], &bytes, &server);
                 self.out.emitted["steps"][number]["joins"][&name]["bytes"] = json!(bytes);
             }
         }
@@ -142,7 +151,11 @@ impl Run<'_> {
         }
         for (name, bytes) in sent {
             let key = ["patch", "unreliable"].into_iter().find(|key| step.get(key).is_some());
-            let at = if views { step["patches"][name].clone() } else { key.map_or(Json::Null, |key| step[key].clone()) };
+            let at = if views {
+                step["patches"][name].clone()
+            } else {
+                key.map_or(Json::Null, |key| step[key].clone())
+            };
             let bytes = self.feed(name, &format!("{place} patch"), &at, bytes, &server);
             let emitted = &mut self.out.emitted["steps"][number];
             if views {
@@ -157,8 +170,15 @@ impl Run<'_> {
                 continue;
             }
             let place = format!("{place} full of {name}");
-            let mut recorded = Decoder::from_handshake(&self.recorded_handshake).map_err(|error| error.to_string())?;
-            self.check(&mut recorded, &unhex(at["bytes"].as_str().unwrap_or_default())?, &place, &[&at["state"]], "recorded");
+            let mut recorded =
+                Decoder::from_handshake(&self.recorded_handshake).map_err(|error| error.to_string())?;
+            self.check(
+                &mut recorded,
+                &unhex(at["bytes"].as_str().unwrap_or_default())?,
+                &place,
+                &[&at["state"]],
+                "recorded",
+            );
             let mut ours = self.decoder()?;
             self.check_ours(&mut ours, bytes, &place, &[&at["state"], &server]);
             self.note(&place, &at["bytes"], bytes);
@@ -210,7 +230,9 @@ impl Run<'_> {
         }
         let state = canonical(decoder);
         if !wanted.iter().any(|wanted| same(wanted, &state)) {
-            self.out.failures.push(format!("{place}: {whose} bytes decode to {state} instead of {}", wanted[0]));
+            self.out
+                .failures
+                .push(format!("{place}: {whose} bytes decode to {state} instead of {}", wanted[0]));
         }
     }
 

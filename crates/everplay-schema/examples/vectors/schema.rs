@@ -1,8 +1,8 @@
 //! The schema of a case as run-time types.
 
 use everplay_schema::{
-    CollectionKind, FieldDef, FieldTag, ItemKind, Kind, Modifiers, Prim, Quantized, QuantizedMode, TypeDef, TypeNo,
-    TypeTable,
+    CollectionKind, FieldDef, FieldTag, ItemKind, Kind, Modifiers, Prim, Quantized, QuantizedMode, TypeDef,
+    TypeNo, TypeTable,
 };
 use serde_json::Value as Json;
 use std::collections::{HashMap, HashSet};

@@ -6,8 +6,8 @@
 
 use crate::schema::Schema;
 use everplay_schema::{
-    Child, CollectionKind, DynField, DynItem, DynStruct, FieldTag, ItemId, Kind, Map, Prim, Replica, Tag, TypeNo,
-    Value, ViewId,
+    Child, CollectionKind, DynField, DynItem, DynStruct, FieldTag, ItemId, Kind, Map, Prim, Replica, Tag,
+    TypeNo, Value, ViewId,
 };
 use serde_json::Value as Json;
 use std::collections::HashMap;
@@ -52,8 +52,7 @@ const ROOT: Id = 0;
 impl<'s> World<'s> {
     /// A root with what exists from the start, and the tree of the same shape.
     pub(crate) fn new(schema: &'s Schema) -> (Self, DynStruct) {
-        let mut world =
-            World { schema, objects: Vec::new(), ids: HashMap::new(), views: Vec::new() };
+        let mut world = World { schema, objects: Vec::new(), ids: HashMap::new(), views: Vec::new() };
         let root = world.make(0);
         world.ids.insert("root".to_owned(), root);
         let tree = world.build_struct(root);
@@ -290,7 +289,8 @@ impl<'s> World<'s> {
         let Object::Struct { ty, fields } = &self.objects[id] else { unreachable!("asked for structs only") };
         let mut built = DynStruct::new(*ty, &self.schema.types);
         for (position, slot) in fields.iter().enumerate() {
-            *built.field_mut(position) = self.build_field(slot, &self.schema.types.get(*ty).fields[position].kind);
+            *built.field_mut(position) =
+                self.build_field(slot, &self.schema.types.get(*ty).fields[position].kind);
         }
         built
     }
@@ -314,7 +314,8 @@ impl<'s> World<'s> {
                     Some(Slot::Object(id)) => self.children(*id),
                     _ => Vec::new(),
                 };
-                let values = || items().into_iter().map(|(_, slot)| self.build_item(&slot)).collect::<Vec<_>>();
+                let values =
+                    || items().into_iter().map(|(_, slot)| self.build_item(&slot)).collect::<Vec<_>>();
                 match collection {
                     CollectionKind::Array => DynField::List(set.map(|_| values().into())),
                     CollectionKind::Map => DynField::Map(set.map(|_| {
@@ -346,8 +347,16 @@ impl<'s> World<'s> {
 
     // ---- mutations
 
-    fn set_field(&mut self, target: Id, op: &Json, paths: &[Path], tree: &mut DynStruct) -> Result<(), String> {
-        let Object::Struct { ty, fields } = &self.objects[target] else { return Err("not a struct".to_owned()) };
+    fn set_field(
+        &mut self,
+        target: Id,
+        op: &Json,
+        paths: &[Path],
+        tree: &mut DynStruct,
+    ) -> Result<(), String> {
+        let Object::Struct { ty, fields } = &self.objects[target] else {
+            return Err("not a struct".to_owned());
+        };
         let (ty, fields) = (*ty, fields.clone());
         let position = self.position(ty, &op["field"])?;
         let before = fields[position].clone();
@@ -384,7 +393,13 @@ impl<'s> World<'s> {
         Ok(())
     }
 
-    fn change_map(&mut self, target: Id, op: &Json, paths: &[Path], tree: &mut DynStruct) -> Result<(), String> {
+    fn change_map(
+        &mut self,
+        target: Id,
+        op: &Json,
+        paths: &[Path],
+        tree: &mut DynStruct,
+    ) -> Result<(), String> {
         let key = op["key"].as_str().ok_or("a map operation has a key")?.to_owned();
         if op["op"] == "mapDelete" {
             if let Object::Map { items, .. } = &mut self.objects[target] {
@@ -414,7 +429,13 @@ impl<'s> World<'s> {
         Ok(())
     }
 
-    fn change_bag(&mut self, target: Id, op: &Json, paths: &[Path], tree: &mut DynStruct) -> Result<(), String> {
+    fn change_bag(
+        &mut self,
+        target: Id,
+        op: &Json,
+        paths: &[Path],
+        tree: &mut DynStruct,
+    ) -> Result<(), String> {
         if op["op"] == "maxPerTick" {
             for path in paths {
                 if let DynField::Stream(Some(stream)) = field_at(tree, path)? {
@@ -474,13 +495,21 @@ impl<'s> World<'s> {
         Ok(())
     }
 
-    fn change_array(&mut self, target: Id, op: &Json, paths: &[Path], tree: &mut DynStruct) -> Result<(), String> {
+    fn change_array(
+        &mut self,
+        target: Id,
+        op: &Json,
+        paths: &[Path],
+        tree: &mut DynStruct,
+    ) -> Result<(), String> {
         let kind = self.item_kind(target);
         let mut new = Vec::new();
         for value in op["values"].as_array().into_iter().flatten() {
             new.push(self.value(value, &kind)?);
         }
-        let Object::Array { items, .. } = &self.objects[target] else { return Err("not an array".to_owned()) };
+        let Object::Array { items, .. } = &self.objects[target] else {
+            return Err("not an array".to_owned());
+        };
         let old = items.clone();
         let len = old.len();
         let name = op["op"].as_str().unwrap_or_default();
@@ -493,7 +522,11 @@ impl<'s> World<'s> {
             "unshift" => range = (0, 0),
             "splice" => {
                 let start = op["start"].as_i64().unwrap_or(0);
-                let start = if start < 0 { len.saturating_sub(start.unsigned_abs() as usize) } else { start as usize };
+                let start = if start < 0 {
+                    len.saturating_sub(start.unsigned_abs() as usize)
+                } else {
+                    start as usize
+                };
                 let start = start.min(len);
                 let count = op["deleteCount"].as_u64().map_or(len, |count| count as usize);
                 range = (start, count.min(len - start));
@@ -545,7 +578,12 @@ impl<'s> World<'s> {
     }
 
     fn set_at(
-        &mut self, target: Id, index: usize, slot: Slot, paths: &[Path], tree: &mut DynStruct,
+        &mut self,
+        target: Id,
+        index: usize,
+        slot: Slot,
+        paths: &[Path],
+        tree: &mut DynStruct,
     ) -> Result<(), String> {
         let Object::Array { items, .. } = &mut self.objects[target] else { return Ok(()) };
         if items[index] == slot {
@@ -565,9 +603,9 @@ impl<'s> World<'s> {
     fn sort_swaps(&self, items: &[Slot], op: &Json) -> Vec<(usize, usize)> {
         let key = |slot: &Slot| match (slot, op["by"].as_str()) {
             (Slot::Object(id), Some(by)) => match &self.objects[*id] {
-                Object::Struct { ty, fields } => {
-                    self.position(*ty, &Json::String(by.to_owned())).map_or(Slot::Unset, |at| fields[at].clone())
-                }
+                Object::Struct { ty, fields } => self
+                    .position(*ty, &Json::String(by.to_owned()))
+                    .map_or(Slot::Unset, |at| fields[at].clone()),
                 _ => Slot::Unset,
             },
             (slot, _) => slot.clone(),
@@ -638,7 +676,13 @@ impl<'s> World<'s> {
     }
 
     /// Shows an object and, as the official `add` does, what it holds by now.
-    fn show(&self, object: Id, view: ViewId, tag: Option<Tag>, replica: &mut Replica<DynStruct>) -> Result<(), String> {
+    fn show(
+        &self,
+        object: Id,
+        view: ViewId,
+        tag: Option<Tag>,
+        replica: &mut Replica<DynStruct>,
+    ) -> Result<(), String> {
         if object == ROOT {
             replica.show_root(view, tag);
         }
@@ -654,7 +698,13 @@ impl<'s> World<'s> {
         Ok(())
     }
 
-    fn hide(&self, object: Id, view: ViewId, tag: Option<Tag>, replica: &mut Replica<DynStruct>) -> Result<(), String> {
+    fn hide(
+        &self,
+        object: Id,
+        view: ViewId,
+        tag: Option<Tag>,
+        replica: &mut Replica<DynStruct>,
+    ) -> Result<(), String> {
         if object == ROOT {
             replica.hide_root(view, tag);
         }
@@ -700,7 +750,11 @@ impl<'s> World<'s> {
     }
 
     fn subscribe(
-        &self, target: Id, view: ViewId, on: bool, replica: &mut Replica<DynStruct>,
+        &self,
+        target: Id,
+        view: ViewId,
+        on: bool,
+        replica: &mut Replica<DynStruct>,
     ) -> Result<(), String> {
         macro_rules! subscribe {
             ($collection:ident) => {
@@ -766,7 +820,9 @@ fn struct_at<'t>(tree: &'t mut DynStruct, path: &[Step]) -> Result<&'t mut DynSt
         (DynField::List(Some(list)), Step::Index(at)) => list.get_mut(*at),
         (DynField::Map(Some(map)), Step::Key(key)) => map.get_mut(key),
         (DynField::Set(Some(set)), Step::Index(at)) => nth(set.iter(), *at).and_then(|id| set.get_mut(id)),
-        (DynField::Collection(Some(all)), Step::Index(at)) => nth(all.iter(), *at).and_then(|id| all.get_mut(id)),
+        (DynField::Collection(Some(all)), Step::Index(at)) => {
+            nth(all.iter(), *at).and_then(|id| all.get_mut(id))
+        }
         (DynField::Stream(Some(stream)), Step::Index(at)) => {
             nth(stream.iter(), *at).and_then(|id| stream.get_mut(id))
         }
@@ -788,7 +844,11 @@ fn field_at<'t>(tree: &'t mut DynStruct, path: &[Step]) -> Result<&'t mut DynFie
 
 /// Shows or hides what is at the end of a path; true for a stream's item, which waits its turn.
 fn give(
-    tree: &mut DynStruct, path: &[Step], view: ViewId, tag: Option<Tag>, show: bool,
+    tree: &mut DynStruct,
+    path: &[Step],
+    view: ViewId,
+    tag: Option<Tag>,
+    show: bool,
 ) -> Result<bool, String> {
     macro_rules! give {
         ($collection:ident, $key:expr) => {

@@ -1,8 +1,8 @@
 //! Random schemas and mutations, drawn from a list of numbers so that failures shrink.
 
 use everplay_schema::{
-    Child, CollectionKind, Decoder, DynField, DynItem, DynStruct, FieldDef, FieldTag, ItemKind, Kind, Modifiers, Node,
-    Prim, Quantized, QuantizedMode, Replica, Tag, TypeDef, TypeNo, TypeTable, Value, ViewId,
+    Child, CollectionKind, Decoder, DynField, DynItem, DynStruct, FieldDef, FieldTag, ItemKind, Kind,
+    Modifiers, Node, Prim, Quantized, QuantizedMode, Replica, Tag, TypeDef, TypeNo, TypeTable, Value, ViewId,
 };
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
@@ -278,18 +278,32 @@ pub(crate) fn mutate(draw: &mut Draw<'_>, value: &mut DynStruct, types: &TypeTab
 }
 
 /// Shows something to a view, or takes it back.
-pub(crate) fn mutate_view(draw: &mut Draw<'_>, replica: &mut Replica<DynStruct>, view: ViewId, types: &TypeTable) {
+pub(crate) fn mutate_view(
+    draw: &mut Draw<'_>,
+    replica: &mut Replica<DynStruct>,
+    view: ViewId,
+    types: &TypeTable,
+) {
     let tag = [None, Some(Tag(1)), Some(Tag(2)), Some(Tag(3))][draw.below(4)];
     let show = !draw.one_in(3);
     if draw.one_in(8) {
-        if show { replica.show_root(view, tag) } else { replica.hide_root(view, tag) }
+        if show {
+            replica.show_root(view, tag)
+        } else {
+            replica.hide_root(view, tag)
+        }
         return;
     }
     give(draw, replica.get_mut(), view, tag, show, types);
 }
 
 fn give(
-    draw: &mut Draw<'_>, value: &mut DynStruct, view: ViewId, tag: Option<Tag>, show: bool, types: &TypeTable,
+    draw: &mut Draw<'_>,
+    value: &mut DynStruct,
+    view: ViewId,
+    tag: Option<Tag>,
+    show: bool,
+    types: &TypeTable,
 ) {
     macro_rules! give {
         ($collection:ident, $key:expr) => {
@@ -398,7 +412,8 @@ fn value(decoder: &Decoder, types: &TypeTable, of: &Value, unordered: bool) -> J
             let specs = &types.get(*ty).fields;
             let mut out = serde_json::Map::new();
             for (index, of) in fields.iter().enumerate() {
-                let spec = specs.iter().find(|spec| usize::from(spec.index) == index).expect("a field of the type");
+                let spec =
+                    specs.iter().find(|spec| usize::from(spec.index) == index).expect("a field of the type");
                 if *of == Value::Null || spec.modifiers.patch_only || spec.modifiers.full_state_only {
                     continue;
                 }
@@ -415,9 +430,9 @@ fn value(decoder: &Decoder, types: &TypeTable, of: &Value, unordered: bool) -> J
             if items.is_empty() && unordered {
                 return Json::Null;
             }
-            let entries = items.iter().map(|(index, (key, of))| {
-                (format!("{key}@{index}"), value(decoder, types, of, false))
-            });
+            let entries = items
+                .iter()
+                .map(|(index, (key, of))| (format!("{key}@{index}"), value(decoder, types, of, false)));
             Json::Object(entries.collect())
         }
         Some(Node::Array { items, .. }) => list(items.values().iter().collect()),

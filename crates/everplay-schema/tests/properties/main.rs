@@ -1,6 +1,7 @@
 //! Properties of random schemas and mutations: patches lead where full states lead, for everyone, for views, for late
 //! and for returning clients; hidden fields stay hidden; a restored replica continues with the same bytes.
 
+mod hostile;
 mod random;
 
 use everplay_schema::{
@@ -93,7 +94,8 @@ fn follow(numbers: &[u16], filtered: bool) {
         room.views = (0..3).map(|_| room.replica.add_view()).collect();
     }
     room.replica.patch();
-    let viewers: Vec<Option<ViewId>> = std::iter::once(None).chain(room.views.iter().copied().map(Some)).collect();
+    let viewers: Vec<Option<ViewId>> =
+        std::iter::once(None).chain(room.views.iter().copied().map(Some)).collect();
     let mut clients: Vec<Decoder> = viewers.iter().map(|view| room.joined(*view)).collect();
     let mut old: Vec<Decoder> = clients.clone();
     let mut step = 0;
@@ -111,13 +113,21 @@ fn follow(numbers: &[u16], filtered: bool) {
             });
             let joined = room.joined(*view);
             let schema = told(&room.types);
-            assert_eq!(held(client, &room.types), held(&joined, &room.types), "step {step} {view:?} {schema}");
+            assert_eq!(
+                held(client, &room.types),
+                held(&joined, &room.types),
+                "step {step} {view:?} {schema}"
+            );
             // One that was away for a while comes back with what it had.
             let mut back = old.clone();
             let rejoin = room.full(*view, FullForm::Rejoin);
             assert!(!contains(&rejoin, Place::Private));
             back.apply(&rejoin).unwrap_or_else(|error| panic!("step {step} {view:?} rejoin: {error}"));
-            assert_eq!(held(&back, &room.types), held(&joined, &room.types), "step {step} {view:?} rejoin {schema}");
+            assert_eq!(
+                held(&back, &room.types),
+                held(&joined, &room.types),
+                "step {step} {view:?} rejoin {schema}"
+            );
             assert_eq!(back.len(), joined.len(), "step {step} {view:?}: nothing is left of the old state");
             if step % 3 == 0 {
                 *old = client.clone();
