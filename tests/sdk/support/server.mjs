@@ -22,6 +22,11 @@ function program() {
   return file;
 }
 
+/** Ours without the server's settings: those are the test's to choose, and unknown ones end the server. */
+function environment() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("EVERPLAY_")));
+}
+
 export class Server {
   #child;
   #log = "";
@@ -38,7 +43,7 @@ export class Server {
   /** Starts the program; resolves when it is ready for players. */
   async restart() {
     const options = ["serve", "--port", String(this.port), "--data-dir", this.directory];
-    this.#child = spawn(program(), options, { stdio: ["ignore", "pipe", "pipe"] });
+    this.#child = spawn(program(), options, { env: environment(), stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.on("data", (text) => (this.#log = (this.#log + text).slice(-20_000)));
     }
