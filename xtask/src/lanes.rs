@@ -131,7 +131,7 @@ fn node_tests(workspace: &Workspace, folder: &str) -> Result<Command> {
     ensure!(path.join("package.json").is_file(), "{folder} holds no tests");
     npm::install(&path)?;
     let mut node = npm::node()?;
-    node.arg("--test").current_dir(path);
+    node.args(["--test", "--test-reporter=spec"]).current_dir(path);
     node.env("EVERPLAY_BIN", workspace.program("debug", "everplay"));
     node.env("EVERPLAY_TEST_ROOMS_BIN", workspace.program("debug", "everplay-test-rooms"));
     Ok(node)
