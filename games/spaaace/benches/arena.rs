@@ -1,0 +1,2 @@
+//! Nothing to measure yet.
+fn main() {}
