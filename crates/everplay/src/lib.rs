@@ -36,3 +36,8 @@ pub use everplay_room as room;
 pub use everplay_schema as schema;
 pub use everplay_types as types;
 pub use everplay_wire::msgpack;
+
+/// The snippets of the guide compile, because they are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/writing-a-room.md")]
+struct Guide;
