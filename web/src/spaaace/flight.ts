@@ -1,0 +1,159 @@
+/**
+ * One place in an arena, as pilot or watcher, through the official SDK; the life of the link is that of `Table`.
+ *
+ * Keys go out as numbered inputs, one per step, when the room announced an input type; the number of the last one it
+ * took comes back with every patch. From a room that did not, keys go out as messages when they change.
+ */
+import { Client, type InputHandle, type Room } from "@colyseus/sdk";
+import type { Link } from "../table";
+import { type Arena, read } from "./arena";
+import { type Controls, RELEASED, sameControls } from "./rules";
+
+const ROOM = "spaaace";
+
+export interface Listener {
+  /** A patch arrived: the state, and the number of the last input of ours in it (null: not counted). */
+  heard(arena: Arena, consumed: number | null): void;
+  /** The link changed. */
+  link(link: Link): void;
+  refused(code: number, message?: string): void;
+  ended(code: number): void;
+}
+
+export interface Options {
+  name: string;
+  mode?: "play" | "watch";
+}
+
+const client = () => new Client(location.origin);
+const key = (id: string) => `everplay.seat.${id}`;
+
+export class Flight {
+  link: Link = "live";
+  listener: Listener | null = null;
+  #room: Room;
+  #input: InputHandle | null;
+  #seq = 0;
+  #last: Controls = RELEASED;
+  #token = "";
+
+  private constructor(room: Room) {
+    this.#room = room;
+    this.#input = inputOf(room);
+    // As patient as a table: see there.
+    room.reconnection.minUptime = 0;
+    room.reconnection.maxDelay = 1000;
+    room.reconnection.maxRetries = 120;
+    // Keys of a minute ago steer nothing.
+    room.reconnection.maxEnqueuedMessages = 0;
+    this.#remember();
+    room.onStateChange((state) => {
+      // The SDK sets the token of a new connection after it has told of it.
+      this.#remember();
+      this.listener?.heard(read(state), this.#input ? this.#input.lastProcessed : null);
+    });
+    room.onDrop(() => this.#linkIs("reconnecting"));
+    room.onReconnect(() => {
+      this.#last = RELEASED;
+      this.#linkIs("live");
+    });
+    room.onError((code, message) => {
+      if (this.link === "live") this.listener?.refused(code, message);
+    });
+    room.onLeave((code) => {
+      if (code !== 4003) forget(room.roomId);
+      this.link = "ended";
+      this.listener?.ended(code);
+    });
+  }
+
+  /** Into whichever arena is open. */
+  static async enter(options: Options): Promise<Flight> {
+    return new Flight(await client().joinOrCreate(ROOM, options));
+  }
+
+  static async join(id: string, options: Options): Promise<Flight> {
+    return new Flight(await client().joinById(id, options));
+  }
+
+  /** Back into the seat this tab had; null when it had none. */
+  static async resume(id: string): Promise<Flight | null> {
+    const token = sessionStorage.getItem(key(id));
+    if (!token) return null;
+    try {
+      return new Flight(await client().reconnect(token));
+    } catch (error) {
+      // Only a server that answered can say that the seat is gone.
+      if (typeof (error as { code?: unknown }).code === "number") forget(id);
+      throw error;
+    }
+  }
+
+  get id(): string {
+    return this.#room.roomId;
+  }
+
+  get session(): string {
+    return this.#room.sessionId;
+  }
+
+  /** The state as it is now. */
+  get arena(): Arena {
+    return read(this.#room.state);
+  }
+
+  /** Sends the keys of one step. Answers the number they went out with; 0: not sent. */
+  steer(keys: Controls): number {
+    if (this.link !== "live") return 0;
+    if (this.#input) {
+      Object.assign(this.#input.data, keys);
+      return this.#input.send();
+    }
+    if (!sameControls(keys, this.#last)) this.#room.send("controls", { up: keys.up, left: keys.left, right: keys.right, fire: keys.fire });
+    this.#last = { ...keys };
+    return (this.#seq += 1);
+  }
+
+  /** Asks for a ship: the first one of a watcher, or another one. */
+  spawn(name: string): void {
+    if (this.link === "live") this.#room.send("spawn", { name });
+  }
+
+  /** Milliseconds to the server and back. */
+  ping(answer: (milliseconds: number) => void): void {
+    if (this.link === "live") this.#room.ping(answer);
+  }
+
+  /** Gives the place up. */
+  async leave(): Promise<void> {
+    forget(this.id);
+    this.listener = null;
+    this.#room.reconnection.enabled = false;
+    if (this.link === "live") await this.#room.leave().catch(() => undefined);
+  }
+
+  #remember(): void {
+    if (this.#token === this.#room.reconnectionToken) return;
+    this.#token = this.#room.reconnectionToken;
+    sessionStorage.setItem(key(this.id), this.#token);
+  }
+
+  #linkIs(link: Link): void {
+    if (this.link === link) return;
+    this.link = link;
+    this.listener?.link(link);
+  }
+}
+
+function inputOf(room: Room): InputHandle | null {
+  try {
+    return room.input({ mode: "reliable" });
+  } catch {
+    // The room announced no input type.
+    return null;
+  }
+}
+
+function forget(id: string): void {
+  sessionStorage.removeItem(key(id));
+}
