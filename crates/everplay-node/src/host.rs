@@ -105,7 +105,8 @@ impl Host {
         engine: Box<dyn RoomEngine>,
         journal: RoomJournal,
     ) -> Self {
-        let clock = RoomClock::starting_at(engine.time());
+        let settings = kind.settings();
+        let clock = node.beat.clock(engine.time(), settings.tick.unwrap_or(settings.patch_interval));
         Self {
             node,
             kind,

@@ -1,3 +1,4 @@
+use crate::clock::Beat;
 use crate::host::{Command, Host};
 use crate::journal::RoomJournal;
 use crate::link::{Attach, AttachError, ClientSink, RoomLink};
@@ -39,6 +40,7 @@ pub struct Node {
     phase: AtomicU8,
     next_conn: AtomicU64,
     creating: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+    pub(crate) beat: Beat,
     /// True ends every host; each holds a receiver until it is gone.
     ended: watch::Sender<bool>,
 }
@@ -102,6 +104,7 @@ impl Node {
             phase: AtomicU8::new(0),
             next_conn: AtomicU64::new(1),
             creating: Mutex::default(),
+            beat: Beat::new(),
             ended: watch::Sender::new(false),
         }))
     }

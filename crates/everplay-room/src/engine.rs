@@ -83,7 +83,7 @@ impl<R: Room> Engine<R> {
     }
 
     fn over(kind: Arc<RoomType<R>>, state: Replica<R>, cx: Context<R>) -> Self {
-        let next_tick = kind.settings.tick.map(|step| cx.now + step);
+        let next_tick = kind.settings.tick.map(|step| step_after(cx.now, step));
         Self {
             kind,
             state,
@@ -146,7 +146,7 @@ impl<R: Room> Engine<R> {
                 // Too far behind: running all missed steps would only fall further behind.
                 let behind = self.cx.now.since(due).as_nanos() / step.as_nanos().max(1) + 1;
                 self.overruns = self.overruns.saturating_add(u32::try_from(behind).unwrap_or(u32::MAX));
-                self.next_tick = Some(self.cx.now + step);
+                self.next_tick = Some(step_after(self.cx.now, step));
                 return;
             }
             caught_up += 1;
@@ -512,4 +512,11 @@ fn json_text(value: &serde_json::Value) -> String {
 
 fn json_value(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_default()
+}
+
+/// The next multiple of `step`: rooms whose clocks agree step in the same moments, also after a restart, and a node
+/// can write down many steps at once.
+fn step_after(now: Millis, step: Duration) -> Millis {
+    let step_ms = u64::try_from(step.as_millis()).unwrap_or(u64::MAX).max(1);
+    Millis((now.0 / step_ms).saturating_add(1).saturating_mul(step_ms))
 }
