@@ -2,7 +2,8 @@
 
 use crate::attributes::{FieldAttributes, Form, base_of};
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{Data, DataEnum, DataStruct, DeriveInput, Error, Fields, Ident, Result, Type};
 
 /// `root` is the path under which the code finds the schema crate.
@@ -169,8 +170,24 @@ fn describe(field: &StateField<'_>, root: &TokenStream, krate: &TokenStream) -> 
         Some(None) => quote!(::std::option::Option::Some(#krate::FieldTag::Default)),
         Some(Some(bits)) => quote!(::std::option::Option::Some(#krate::FieldTag::Bits(#bits))),
     };
+    let fits = match &attributes.form {
+        None => None,
+        Some(Form::Number) => Some(quote!(NumberForm)),
+        Some(Form::BigInt) => Some(quote!(BigIntForm)),
+        Some(Form::Quantized { .. }) => Some(quote!(QuantizedForm)),
+    };
+    // At the type, so that a misfit is reported there.
+    let fits = fits.map(|form| {
+        quote_spanned! {ty.span()=>
+            {
+                fn fits<T: #krate::#form>() {}
+                fits::<#ty>();
+            }
+        }
+    });
     let FieldAttributes { private, deprecated, patch_only, full_state_only, .. } = attributes;
     quote! {
+        #fits
         let kind = <#ty as #krate::FieldType>::kind(registry, #prim);
         def.fields.push(#krate::FieldDef {
             name: ::std::string::String::from(#name),
@@ -287,6 +304,13 @@ fn family(input: &DeriveInput, data: &DataEnum, root: &TokenStream) -> Result<To
                 match (self, slot) {
                     #((Self::#idents(value), #slot::#idents(slot)) => #krate::Field::inside(value, slot),)*
                     _ => ::std::option::Option::None,
+                }
+            }
+
+            fn cover(slot: &mut Self::Slot, view: #krate::ViewId) {
+                match slot {
+                    #slot::__None => {}
+                    #(#slot::#idents(slot) => <#types as #krate::Field>::cover(slot, view),)*
                 }
             }
 

@@ -39,10 +39,11 @@ const patch = (encoder) => {
 
 {
   const { state, encoder } = arena(1000);
+  const keys = Array.from({ length: 1000 }, (_, i) => `e${i}`);
   const batch = 100;
   const time = median(400, (number) => {
     for (let change = 0; change < batch; change++) {
-      state.entities.get(`e${(number * 7 + change) % 1000}`).x = number * batch + change;
+      state.entities.get(keys[(number * 7 + change) % 1000]).x = number * batch + change;
       patch(encoder);
     }
   });

@@ -153,9 +153,9 @@ macro_rules! bag {
                 self.slab.track.subscribe(view);
             }
 
-            /// Takes `show_all` back; items shown by themselves stay.
+            /// Takes `show_all` back; items shown by themselves stay, but in a stream, where that makes no difference.
             pub fn hide_all(&mut self, view: ViewId) {
-                self.slab.track.unsubscribe(view);
+                self.slab.unsubscribe(view, CollectionKind::$kind == CollectionKind::Stream);
             }
 
             /// Shows the collection itself, without its items.

@@ -122,6 +122,10 @@ impl<T: Structure> Field for Child<T> {
         self.value.inside(slot)
     }
 
+    fn cover(slot: &mut Self::Slot, view: ViewId) {
+        T::cover(slot, view);
+    }
+
     fn told(slot: &Self::Slot) -> Option<&ViewSet> {
         T::told(slot)
     }

@@ -220,6 +220,13 @@ macro_rules! by_variant {
                 }
             }
 
+            fn cover(slot: &mut Self::Slot, view: ViewId) {
+                match slot {
+                    $slot::Empty => {}
+                    $($slot::$variant(slot) => <$inner as Field>::cover(slot, view),)+
+                }
+            }
+
             fn told(slot: &Self::Slot) -> Option<&ViewSet> {
                 match slot {
                     $slot::Empty => None,

@@ -17,6 +17,9 @@ pub enum FullForm {
     /// It kept an older state under the same refIds: every collection starts with CLEAR, unset fields are deleted.
     /// Right for all decoder generations.
     Rejoin,
+    /// It kept an older state and its decoder sweeps collections by itself after a new join, as schema 5 does: only
+    /// unset fields are deleted. Items that stayed cause no callbacks.
+    Resync,
     /// As `Join`, but without the items a broadcast stream sent before: what the official server sends newcomers.
     JoinWithoutStreams,
 }
@@ -77,6 +80,10 @@ pub struct Full<'t> {
 }
 
 impl<'t> Full<'t> {
+    fn deletes_unset(&self) -> bool {
+        matches!(self.form, FullForm::Rejoin | FullForm::Resync)
+    }
+
     /// Writes shared parts of the tree in the middle of something else.
     pub(crate) fn section(types: &'t TypeTable, out: &'t mut Vec<u8>) -> Self {
         Full { types, out, part: Part::Shared, form: FullForm::Join, at: NO_REF }
@@ -112,7 +119,9 @@ impl<'t> Full<'t> {
         subscribed: bool,
         below: bool,
     ) -> Option<FullScope> {
-        let mut item = FullScope { base: false, tags: 0, below, ..scope };
+        // As in `item_scope`: in a filtered part items follow what they are in.
+        let base = scope.inside && scope.base && !per_item;
+        let mut item = FullScope { base, tags: 0, below, ..scope };
         let Part::View(view) = self.part else {
             return (!per_item || self.everything()).then_some(item);
         };
@@ -189,7 +198,7 @@ impl VisitorRef for Fields<'_, '_> {
             let out = self.cx.op(self.owner);
             out.push(code | spec.index);
             value.write(slot, spec, everything, out);
-        } else if self.cx.form == FullForm::Rejoin && !spec.modifiers.private && !spec.modifiers.patch_only {
+        } else if self.cx.deletes_unset() && !spec.modifiers.private && !spec.modifiers.patch_only {
             // In the view's part, only structures the shared part did not have.
             if self.cx.writes(self.scope) {
                 self.cx.op(self.owner).push(op::DELETE | spec.index);

@@ -46,6 +46,7 @@ mod bag;
 mod child;
 mod decode;
 mod dynamic;
+mod forms;
 mod full;
 mod handshake;
 mod input;
@@ -94,6 +95,7 @@ pub use view::{FieldTag, Tag, ViewId, ViewSet};
 #[doc(hidden)]
 pub mod derive {
     pub use crate::decode::Value;
+    pub use crate::forms::{BigIntForm, NumberForm, QuantizedForm};
     pub use crate::full::{Full, FullScope};
     pub use crate::output::NO_REF;
     pub use crate::restore::{Load, Meta};

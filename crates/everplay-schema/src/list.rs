@@ -313,7 +313,11 @@ impl<T: Item> List<T> {
         if self.touch(index).is_none() {
             return false;
         }
-        if let Some(visibility) = &mut self.entries[index].visibility {
+        let entry = &mut self.entries[index];
+        if tag.is_none() {
+            T::cover(&mut entry.slot, view);
+        }
+        if let Some(visibility) = &mut entry.visibility {
             visibility.now.hide(view, tag);
         }
         true

@@ -53,6 +53,8 @@ struct Range {
 pub(crate) struct Output {
     pub(crate) shared: Vec<u8>,
     shared_at: u32,
+    /// Parts of `shared` the journal does not keep: items of streams, which it got when they were added.
+    unkept: Vec<std::ops::Range<usize>>,
     filtered: Vec<u8>,
     ranges: Vec<Range>,
     filtered_at: u32,
@@ -65,6 +67,7 @@ pub(crate) struct Output {
 impl Output {
     pub(crate) fn clear(&mut self) {
         self.shared.clear();
+        self.unkept.clear();
         // The root is current at the start of the shared part without a switch.
         self.shared_at = 0;
         self.filtered.clear();
@@ -105,8 +108,9 @@ impl Output {
         buffer
     }
 
-    /// Something else was written to the shared part: the next operation switches first.
-    pub(crate) fn leave_shared(&mut self) {
+    /// What was written to the shared part since `start` is for clients only: the next operation switches first.
+    pub(crate) fn leave_shared(&mut self, start: usize) {
+        self.unkept.push(start..self.shared.len());
         self.shared_at = NO_REF;
     }
 
@@ -138,7 +142,12 @@ impl Output {
 
     /// Appends everything the journal keeps of the operations.
     pub(crate) fn journal(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.shared);
+        let mut start = 0;
+        for unkept in &self.unkept {
+            out.extend_from_slice(&self.shared[start..unkept.start]);
+            start = unkept.end;
+        }
+        out.extend_from_slice(&self.shared[start..]);
         for (range, bytes) in self.ranges() {
             if range.journal {
                 out.extend_from_slice(bytes);

@@ -317,6 +317,13 @@ pub(crate) fn item_scope(
         members_new.base = members_new.base.union(&subscribed.now);
     }
     if !per_item {
+        // Where only some see the collection, being shown what it is in is being shown its items.
+        if matches!(scope.old, Reach::Views(_)) {
+            members_old.base = members_old.base.union(&scope.members_old.base);
+        }
+        if matches!(scope.new, Reach::Views(_)) {
+            members_new.base = members_new.base.union(&scope.members_new.base);
+        }
         return Scope { members_old, members_new, ..scope.clone() };
     }
     let mut old = members_old.audience(FieldTag::Default);

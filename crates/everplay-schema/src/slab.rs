@@ -269,10 +269,23 @@ impl<K: Key, T: Item> Slab<K, T> {
         self.touch(at);
         let entry = &mut self.entries[at];
         entry.queued.remove(view);
+        if tag.is_none() {
+            T::cover(&mut entry.slot, view);
+        }
         if let Some(visibility) = &mut entry.visibility {
             visibility.now.hide(view, tag);
         }
         true
+    }
+
+    /// Takes a subscription back. A stream's items went to the view one by one and are taken back one by one.
+    pub(crate) fn unsubscribe(&mut self, view: ViewId, stream: bool) {
+        self.track.unsubscribe(view);
+        if stream {
+            for at in 0..self.entries.len() {
+                self.hide(self.entries[at].index, view, None);
+            }
+        }
     }
 
     // ---- walkers
@@ -420,7 +433,9 @@ impl<K: Key, T: Item> Slab<K, T> {
             return None;
         }
         let inside = entry.value.as_ref().and_then(|value| value.inside(&entry.slot));
-        Some(item_scope(per_item, scope, entry.visibility.as_deref(), [self.track.subscribed(), inside]))
+        // A stream's subscribers get its items by their turn, as if shown one by one.
+        let subscribed = self.track.subscribed().filter(|_| !is_stream(spec));
+        Some(item_scope(per_item, scope, entry.visibility.as_deref(), [subscribed, inside]))
     }
 
     /// Entries below this index follow the collection.
@@ -520,10 +535,11 @@ impl<K: Key, T: Item> Slab<K, T> {
         }
         for entry in self.entries.iter().filter(|entry| (from..until).contains(&entry.index)) {
             let Some(value) = &entry.value else { continue };
+            let start = cx.out.shared.len();
             put_op(op::ADD, entry, spec, Target::Shared, false, self.track.ref_id, cx);
             let mut section = Full::section(cx.types, &mut cx.out.shared);
             value.full(&entry.slot, spec, FullScope::ROOT, &mut section);
-            cx.out.leave_shared();
+            cx.out.leave_shared(start);
         }
     }
 
@@ -571,6 +587,12 @@ impl<K: Key, T: Item> Slab<K, T> {
 
     /// Streams with views: each view gets its next items.
     fn take_turns(&mut self) {
+        if let Some(subscribed) = self.track.subscribed().map(|set| set.now.clone()) {
+            for entry in self.entries.iter_mut().filter(|entry| entry.value.is_some()) {
+                let shown = entry.visibility.as_ref().map_or(ViewSet::EMPTY, |given| given.now.base.clone());
+                entry.queued = entry.queued.union(&subscribed.difference(&shown));
+            }
+        }
         let mut turns: Vec<(ViewId, u32)> = Vec::new();
         let mut waiting = false;
         for entry in &mut self.entries {
@@ -657,7 +679,7 @@ impl<K: Key, T: Item> Slab<K, T> {
             };
             let subscribed = match cx.part {
                 crate::full::Part::View(view) => {
-                    self.track.subscribed().is_some_and(|set| set.now.contains(view))
+                    !stream && self.track.subscribed().is_some_and(|set| set.now.contains(view))
                 }
                 _ => false,
             };

@@ -133,6 +133,8 @@ pub trait Field: Send + Sized + 'static {
     fn told(_slot: &Self::Slot) -> Option<&ViewSet> {
         None
     }
+    /// A view is not to have what is in this place any more, whatever it was shown inside.
+    fn cover(_slot: &mut Self::Slot, _view: ViewId) {}
     /// Writes the sections of the value and of what is below.
     fn descend(&mut self, _slot: &mut Self::Slot, _spec: &FieldSpec, _scope: &Scope, _cx: &mut Patch<'_>) {}
     /// Passes "a view was shown something in here" upwards, before anything is written.
@@ -264,6 +266,12 @@ impl<T: Structure> Field for T {
         slot.inside.as_deref()
     }
 
+    fn cover(slot: &mut Self::Slot, view: ViewId) {
+        if let Some(inside) = &mut slot.inside {
+            inside.now.remove(view);
+        }
+    }
+
     fn told(slot: &Self::Slot) -> Option<&ViewSet> {
         slot.inside.as_ref().map(|inside| &inside.seen)
     }
@@ -384,6 +392,10 @@ impl<T: Optional> Field for Option<T> {
 
     fn inside<'a>(&'a self, slot: &'a Self::Slot) -> Option<&'a Granted> {
         self.as_ref().and_then(|value| value.inside(&slot.slot))
+    }
+
+    fn cover(slot: &mut Self::Slot, view: ViewId) {
+        T::cover(&mut slot.slot, view);
     }
 
     fn told(slot: &Self::Slot) -> Option<&ViewSet> {

@@ -382,7 +382,9 @@ fn give(
         }
         DynField::Stream(Some(stream)) => {
             let ids: Vec<_> = stream.iter().map(|(id, _)| id).collect();
-            if !ids.is_empty() {
+            if all {
+                all!(stream)
+            } else if !ids.is_empty() {
                 let id = ids[draw.below(ids.len())];
                 give!(stream, id);
             }
