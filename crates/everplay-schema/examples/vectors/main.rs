@@ -4,7 +4,8 @@
 //!
 //! DIR holds one JSON file per case: a schema, mutations, and what the official encoder sent and its decoder held.
 //! Each failure is one line, then `N passed, N failed`. `--emit` writes the same files with our bytes in the place of
-//! the official ones, for other decoders to judge; with `--handshakes` also the handshakes for older generations.
+//! the official ones, for other decoders to judge; with `--handshakes` also the handshakes for older generations
+//! and full states for returning clients.
 //! Array changes are written in the native form unless `--portable`.
 
 #[path = "case.rs"]

@@ -33,6 +33,7 @@ struct Run<'a> {
     recorded_handshake: Vec<u8>,
     clients: Vec<Client>,
     form: ArrayForm,
+    handshakes: bool,
 }
 
 pub(crate) fn run(case: &Json, form: ArrayForm, handshakes: bool) -> Result<Outcome, String> {
@@ -46,6 +47,7 @@ pub(crate) fn run(case: &Json, form: ArrayForm, handshakes: bool) -> Result<Outc
         recorded_handshake,
         clients: Vec::new(),
         form,
+        handshakes,
     };
     run.out.emitted["handshake"] = json!(hex(&run.handshake));
     if handshakes {
@@ -149,6 +151,9 @@ impl Run<'_> {
             self.note(&format!("{place} late join"), &late["bytes"], &bytes);
             self.out.emitted["steps"][number]["lateJoin"]["bytes"] = json!(hex(&bytes));
         }
+        if self.handshakes {
+            self.rejoin(number, world, replica)?;
+        }
         for (name, bytes) in sent {
             let key = ["patch", "unreliable"].into_iter().find(|key| step.get(key).is_some());
             let at = if views {
@@ -185,6 +190,25 @@ impl Run<'_> {
             let emitted = &mut self.out.emitted["steps"][number]["full"];
             let emitted = if views { &mut emitted[name] } else { emitted };
             emitted["bytes"] = json!(hex(bytes));
+        }
+        Ok(())
+    }
+
+    /// What a client of the step before holds after a returning client's full state.
+    fn rejoin(
+        &mut self,
+        number: usize,
+        world: &World<'_>,
+        replica: &Replica<DynStruct>,
+    ) -> Result<(), String> {
+        for (name, view) in clients(world) {
+            let Some(client) = self.clients.iter().find(|client| client.name == name) else { continue };
+            let mut bytes = Vec::new();
+            replica.full_state(view, FullForm::Rejoin, &mut bytes);
+            let mut decoder = client.ours.clone();
+            decoder.apply(&bytes).map_err(|error| format!("step {number} rejoin of {name}: {error}"))?;
+            let entry = json!({ "bytes": hex(&bytes), "state": canonical(&decoder) });
+            self.out.emitted["steps"][number]["rejoin"][&name] = entry;
         }
         Ok(())
     }

@@ -74,6 +74,8 @@ const bytes = (hex) => Buffer.from(hex, 'hex');
 function judge(c, { library, handshake, polyglot }) {
   const views = c.steps.some((step) => step.patches) || c.initial?._shared !== undefined;
   const clients = new Map();
+  // What each client was fed, to bring another one to the same state.
+  const fed = new Map();
   const decoder = () => {
     let made;
     const logs = quietly(() => { made = library.Reflection.decode(bytes(handshake(c))); });
@@ -91,6 +93,7 @@ function judge(c, { library, handshake, polyglot }) {
   };
   const join = (name, entry, where) => {
     clients.set(name, decoder());
+    fed.set(name, entry ? [entry.bytes] : []);
     if (entry) feed(clients.get(name), entry.bytes, where, entry.state);
   };
   if (c.mode === 'patch-only') join('_shared');
@@ -106,6 +109,13 @@ function judge(c, { library, handshake, polyglot }) {
     const patches = views ? step.patches : step.patch ? { _shared: step.patch } : {};
     for (const [name, entry] of Object.entries(patches)) {
       if (!clients.has(name)) join(name);
+      const rejoin = step.rejoin?.[name];
+      if (rejoin) {
+        const back = decoder();
+        quietly(() => fed.get(name).forEach((hex) => back.decode(bytes(hex))));
+        feed(back, rejoin.bytes, `step ${number} rejoin of ${name}`, rejoin.state);
+      }
+      fed.get(name).push(entry.bytes);
       feed(clients.get(name), entry.bytes, `step ${number} patch of ${name}`, entry.state, server);
     }
     for (const [name, entry] of Object.entries(views ? step.full : { _shared: step.full })) {
