@@ -8,7 +8,7 @@
 //!
 //! | port | adapters here | suite |
 //! |---|---|---|
-//! | [`LiveStore`]: journals, snapshots, directory | [`MemoryLiveStore`], [`SqliteLiveStore`] | `suite::live` |
+//! | [`LiveStore`]: journals, snapshots, directory | [`MemoryLiveStore`], [`SqliteLiveStore`], [`RedisLiveStore`] | `suite::live` |
 //! | [`Arbiter`]: who owns a room | [`MemoryArbiter`], [`SqliteArbiter`] | `suite::arbiter` |
 //!
 //! What must always hold, in every adapter:
@@ -26,12 +26,19 @@ pub mod group;
 mod memory;
 mod port;
 pub mod record;
+#[cfg(feature = "redis")]
+mod redis;
 mod rules;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[doc(hidden)]
 pub mod suite;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{
+    AddressError, Discovery, Durability as RedisDurability, Host, Login, Notice as RedisNotice, RedisAddress,
+    RedisLiveStore, RedisOpenError, RedisOptions, Unsafe as UnsafeRedis,
+};
 pub use arbiter::{Arbiter, ArbiterError, Grant, GrantError, Incarnation};
 pub use error::{
     AppendError, Corruption, LoadError, RegisterError, Retry, RoomError, SnapshotError, Unavailable,

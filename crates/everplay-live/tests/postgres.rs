@@ -1,0 +1,1 @@
+//! The arbiter on a real PostgreSQL.
