@@ -36,7 +36,8 @@ pub struct Engine<R: Room> {
     /// A hook may have changed the state since the last patch.
     touched: bool,
     last_patch: Option<Millis>,
-    next_tick: Option<Millis>,
+    /// Number of the next step; the n-th is due at n times the step's length.
+    next_tick: u64,
     overruns: u32,
     listed: Option<Listing>,
     /// Earliest deadline in the ledger; recomputed when the ledger was touched.
@@ -83,7 +84,7 @@ impl<R: Room> Engine<R> {
     }
 
     fn over(kind: Arc<RoomType<R>>, state: Replica<R>, cx: Context<R>) -> Self {
-        let next_tick = kind.settings.tick.map(|step| step_after(cx.now, step));
+        let next_tick = kind.settings.tick.map_or(0, |step| step_after(cx.now, step));
         Self {
             kind,
             state,
@@ -141,16 +142,17 @@ impl<R: Room> Engine<R> {
     fn tick(&mut self) {
         let Some(step) = self.kind.settings.tick else { return };
         let mut caught_up = 0;
-        while let Some(due) = self.next_tick.filter(|&due| due <= self.cx.now) {
+        while due_at(self.next_tick, step) <= self.cx.now {
             if caught_up > self.kind.settings.max_catch_up {
                 // Too far behind: running all missed steps would only fall further behind.
-                let behind = self.cx.now.since(due).as_nanos() / step.as_nanos().max(1) + 1;
-                self.overruns = self.overruns.saturating_add(u32::try_from(behind).unwrap_or(u32::MAX));
-                self.next_tick = Some(step_after(self.cx.now, step));
+                let next = step_after(self.cx.now, step);
+                let skipped = u32::try_from(next - self.next_tick).unwrap_or(u32::MAX);
+                self.overruns = self.overruns.saturating_add(skipped);
+                self.next_tick = next;
                 return;
             }
             caught_up += 1;
-            self.next_tick = Some(due + step);
+            self.next_tick += 1;
             self.consume_inputs();
             let (room, cx) = self.room();
             room.tick(cx, step);
@@ -303,7 +305,8 @@ impl<R: Room> Engine<R> {
             Link::Joining(joining) => joining.probe_until,
             _ => None,
         });
-        [patch, self.next_tick, self.deadline].into_iter().flatten().chain(probes).min()
+        let tick = self.kind.settings.tick.map(|step| due_at(self.next_tick, step));
+        [patch, tick, self.deadline].into_iter().flatten().chain(probes).min()
     }
 }
 
@@ -514,9 +517,20 @@ fn json_value(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-/// The next multiple of `step`: rooms whose clocks agree step in the same moments, also after a restart, and a node
-/// can write down many steps at once.
-fn step_after(now: Millis, step: Duration) -> Millis {
-    let step_ms = u64::try_from(step.as_millis()).unwrap_or(u64::MAX).max(1);
-    Millis((now.0 / step_ms).saturating_add(1).saturating_mul(step_ms))
+/// When the n-th step is due. Counted in nanoseconds from the room's beginning, so that sixty steps are a second
+/// although a sixtieth is no whole number of milliseconds.
+fn due_at(number: u64, step: Duration) -> Millis {
+    let nanos = u128::from(number) * step.as_nanos();
+    Millis(u64::try_from(nanos / 1_000_000).unwrap_or(u64::MAX))
+}
+
+/// The number of the next step after `now`: rooms whose clocks agree step in the same moments, also after a restart,
+/// and a node can write down many steps at once.
+fn step_after(now: Millis, step: Duration) -> u64 {
+    let past = u128::from(now.0) * 1_000_000 / step.as_nanos().max(1);
+    let mut number = u64::try_from(past).unwrap_or(u64::MAX);
+    while due_at(number, step) <= now {
+        number = number.saturating_add(1);
+    }
+    number
 }

@@ -584,3 +584,39 @@ fn steps_do_not_drift_and_catch_up_boundedly() {
     let steps = room.peers["ann"].state()["steps"].as_u64().unwrap();
     assert!((219..=230).contains(&steps), "{steps}");
 }
+
+#[derive(State, Default)]
+struct Sixty {
+    steps: u32,
+}
+
+impl Room for Sixty {
+    type Options = serde::de::IgnoredAny;
+    type Timer = ();
+
+    fn settings() -> Settings {
+        Settings { tick: Some(Duration::from_nanos(16_666_667)), ..Settings::default() }
+    }
+
+    fn create(_cx: &mut Context<Self>, _options: Self::Options) -> Result<Self, Refusal> {
+        Ok(Self::default())
+    }
+
+    fn tick(&mut self, _cx: &mut Context<Self>, _step: Duration) {
+        self.steps += 1;
+    }
+}
+
+#[test]
+fn sixty_steps_are_a_second() {
+    let mut room = Harness::new::<Sixty>(json!({}));
+    room.join("ann");
+    room.pass(100_000);
+    room.crash();
+    room.come_back("ann");
+    let before = room.peers["ann"].state()["steps"].as_u64().unwrap();
+    assert!((5_997..=6_000).contains(&before), "{before}");
+    room.pass(10_000);
+    let after = room.peers["ann"].state()["steps"].as_u64().unwrap();
+    assert!((597..=603).contains(&(after - before)), "{before} to {after}");
+}

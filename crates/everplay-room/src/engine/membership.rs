@@ -202,8 +202,11 @@ impl<R: Room> Engine<R> {
             Some(_) => Some(Dialect::V18),
             None => joining.dialect,
         };
-        let form =
-            if joining.rejoin && dialect != Some(Dialect::V18) { FullForm::Rejoin } else { FullForm::Join };
+        let form = match (joining.rejoin, dialect) {
+            (false, _) => FullForm::Join,
+            (true, Some(Dialect::V18)) => FullForm::Resync,
+            (true, _) => FullForm::Rejoin,
+        };
         let queue = std::mem::take(&mut joining.queue);
         member.link = Link::Live(conn);
         let options = self.kind.input_options().unwrap_or_default();
