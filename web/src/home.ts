@@ -2,6 +2,7 @@
 import { h, markPicture, s, toast } from "./dom";
 import { sentence } from "./errors";
 import { pasted } from "./route";
+import { spaceship } from "./spaaace/door";
 import { type Options, Table } from "./table";
 
 const NAME = "everplay.name";
@@ -14,6 +15,8 @@ export const savedName = (): string => localStorage.getItem(NAME) ?? "";
 export interface Paths {
   enter(table: Table): void;
   goto(id: string, watch: boolean): void;
+  /** Into an arena of Spaaace. */
+  arena(options: { name: string; mode: "play" | "watch" }): Promise<void>;
 }
 
 export function home(paths: Paths): HTMLElement {
@@ -27,6 +30,14 @@ export function home(paths: Paths): HTMLElement {
     levels.append(input, h("label", { for: `level-${value}` }, label));
   }
   const level = () => levels.querySelector<HTMLInputElement>("input:checked")?.value ?? "medium";
+
+  const launch = (mode: "play" | "watch") => (event: Event) => {
+    localStorage.setItem(NAME, name.value.trim());
+    const button = event.currentTarget as HTMLElement;
+    if (button.getAttribute("aria-busy")) return;
+    button.setAttribute("aria-busy", "true");
+    void paths.arena({ name: name.value.trim(), mode }).finally(() => button.removeAttribute("aria-busy"));
+  };
 
   const link = h("input", { type: "text", id: "link-field", autocomplete: "off", spellcheck: "false", placeholder: "Link or room id" });
   const follow = (watch: boolean) => {
@@ -51,6 +62,15 @@ export function home(paths: Paths): HTMLElement {
       { class: "panel", "aria-label": "Start a game" },
       h("div", { class: "field" }, h("label", { for: "name" }, "Your name"), name),
       h("button", { type: "button", class: "button primary big", onclick: open((o) => Table.quick(o)) }, "Quick match"),
+      h(
+        "div",
+        { class: "group arcade" },
+        spaceship(),
+        h("div", {}, h("h2", {}, "Spaaace"), h("p", { class: "small" }, "Ships, missiles, bots. One arena for all.")),
+        h("div", { class: "row" },
+          h("button", { type: "button", class: "button", onclick: launch("play") }, "Fly"),
+          h("button", { type: "button", class: "button quiet", onclick: launch("watch"), "aria-label": "Watch Spaaace" }, "Watch")),
+      ),
       h(
         "div",
         { class: "group" },

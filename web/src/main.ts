@@ -4,12 +4,14 @@ import { sentence } from "./errors";
 import { GameView } from "./game";
 import { type Paths, home, invitation, savedName } from "./home";
 import { parse, roomHash } from "./route";
+import { Door } from "./spaaace/door";
 import { Table, hasSeat } from "./table";
 
 const main = document.getElementById("main")!;
 let view: { id: string; watch: boolean; game: GameView } | null = null;
 
-const paths: Paths = { enter, goto: (id, watch) => goto(roomHash(id, watch)) };
+const door = new Door({ show, goto, failed, name: savedName });
+const paths: Paths = { enter, goto: (id, watch) => goto(roomHash(id, watch)), arena: (options) => door.enter(options) };
 
 function show(title: string, content: HTMLElement): void {
   document.title = title;
@@ -78,6 +80,7 @@ async function resume(id: string): Promise<void> {
 
 async function route(): Promise<void> {
   const at = parse(location.hash);
+  if (at.at !== "arena" || at.id !== door.id) await door.leave();
   if (view && (at.at !== "room" || at.id !== view.id)) {
     // Walking away from a game in progress is asked about, whichever way one walks.
     const here = roomHash(view.id, view.watch);
@@ -96,6 +99,7 @@ async function route(): Promise<void> {
     return;
   }
   if (at.at === "home") return show("Everplay", home(paths));
+  if (at.at === "arena") return door.open(at.id, at.watch);
   if (hasSeat(at.id)) return resume(at.id);
   if (at.watch) {
     show("Tic-tac-toe · Everplay", h("p", { class: "loading" }, "Entering the room…"));

@@ -1,0 +1,123 @@
+/**
+ * The way in and out of an arena. The arena itself, with all that draws it, is loaded when somebody goes in.
+ */
+import { h, s, toast } from "../dom";
+import { arenaHash } from "../route";
+import { hasSeat } from "../table";
+import { Flight, type Options } from "./flight";
+import type { ArenaView } from "./view";
+
+/** What the page does for the arena. */
+export interface Surroundings {
+  show(title: string, content: HTMLElement): void;
+  goto(hash: string): void;
+  failed(error: unknown): void;
+  /** The name entered last. */
+  name(): string;
+}
+
+const TITLE = "Spaaace · Everplay";
+
+export class Door {
+  #around: Surroundings;
+  #at: { flight: Flight; view: ArenaView } | null = null;
+
+  constructor(around: Surroundings) {
+    this.#around = around;
+  }
+
+  /** The arena we are in. */
+  get id(): string | null {
+    return this.#at?.flight.id ?? null;
+  }
+
+  /** Into whichever arena is open. */
+  async enter(options: Options): Promise<void> {
+    await this.#into(() => Flight.enter(options)).catch(this.#around.failed);
+  }
+
+  /** Shows the arena of an address: our seat, a place to watch, or the question which. */
+  async open(id: string, watch: boolean): Promise<void> {
+    if (id === this.id) return;
+    if (hasSeat(id)) return this.#resume(id);
+    if (watch) return this.#into(() => Flight.join(id, { name: this.#around.name(), mode: "watch" })).catch(this.#around.failed);
+    this.#around.show(TITLE, this.#invitation(id));
+  }
+
+  /** Gives the place up, if there is one. */
+  async leave(): Promise<void> {
+    const at = this.#at;
+    this.#at = null;
+    at?.view.close();
+    await at?.flight.leave();
+  }
+
+  async #into(go: () => Promise<Flight>): Promise<void> {
+    const parts = import("./view");
+    const flight = await go();
+    const { ArenaView } = await parts;
+    await this.leave();
+    const home = () => {
+      this.#at = null;
+      this.#around.goto("#/");
+    };
+    const view = await ArenaView.open(flight, {
+      home,
+      resume: (id) => {
+        this.#at?.view.close();
+        this.#at = null;
+        void this.#resume(id);
+      },
+      address: (id) => `${location.href.split("#")[0]}${arenaHash(id)}`,
+      name: () => this.#around.name(),
+    }).catch(async (error: unknown) => {
+      await flight.leave();
+      toast("This game needs WebGL, which this browser does not offer.");
+      throw error;
+    });
+    this.#at = { flight, view };
+    if (location.hash !== arenaHash(flight.id)) history.pushState(null, "", arenaHash(flight.id));
+    this.#around.show(TITLE, view.element);
+  }
+
+  async #resume(id: string): Promise<void> {
+    this.#around.show(TITLE, h("p", { class: "loading" }, "Entering the arena…"));
+    try {
+      return await this.#into(async () => {
+        const flight = await Flight.resume(id);
+        if (!flight) throw new Error("no seat");
+        return flight;
+      });
+    } catch {
+      if (!hasSeat(id)) return this.#around.show(TITLE, this.#invitation(id));
+      // The server did not answer: the ship may still be there.
+      this.#around.show(TITLE, h("div", { class: "invite" }, h("section", { class: "panel" },
+        h("h1", {}, "The server does not answer"),
+        h("p", { class: "lead" }, "Your ship may still be there."),
+        h("button", { type: "button", class: "button primary big", onclick: () => void this.#resume(id) }, "Try again"),
+        h("a", { class: "button", href: "#/" }, "To the arcade"))));
+    }
+  }
+
+  /** Asks somebody who opened a link how they want to come in. */
+  #invitation(id: string): HTMLElement {
+    const name = h("input", { type: "text", id: "name", maxlength: 20, autocomplete: "nickname", spellcheck: "false", placeholder: "Pilot", value: this.#around.name() });
+    const button = (label: string, look: string, mode: "play" | "watch") =>
+      h("button", {
+        type: "button", class: look,
+        onclick: () => void this.#into(() => Flight.join(id, { name: name.value.trim(), mode })).catch(this.#around.failed),
+      }, label);
+    return h("div", { class: "invite" }, h("section", { class: "panel" },
+      h("h1", {}, "You are invited to an arena"),
+      h("p", { class: "lead" }, "Spaaace: ships, missiles, bots."),
+      h("div", { class: "field" }, h("label", { for: "name" }, "Your name"), name),
+      button("Fly", "button primary big", "play"),
+      button("Watch", "button", "watch")));
+  }
+}
+
+/** The ship of the arcade's page. */
+export const spaceship = (): SVGElement =>
+  s("svg", { viewBox: "-26 -26 52 52", "aria-hidden": "true" }, s("path", {
+    transform: "rotate(-45)", d: "M25 0L6 -7L-4 -8L-15 -20L-20 -19L-15 -7L-18 0L-15 7L-20 19L-15 20L-4 8L6 7Z",
+  }));
