@@ -507,6 +507,32 @@ export function play(generation) {
       });
     }
 
+    // Inputs came with 0.18; older players of the same room send messages.
+    test("a car is driven, and goes on after the server was killed", async (scene) => {
+      const own = await Server.start();
+      scene.after(() => own.remove());
+      const player = await create("track", {}, own.url);
+      await player.sees("its car", (state) => state.cars?.get(player.id) !== undefined);
+      const drive = (who) => {
+        if (!generation.inputs) return who.send("steer", 1);
+        const wheel = who.room.input();
+        wheel.data.gas = false;
+        wheel.data.steer = 1;
+        wheel.send();
+      };
+      const car = (state) => state.cars?.get(player.id);
+      for (let n = 0; n < 5; n++) drive(player);
+      await player.sees("five moves", (state) => car(state)?.moves === 5 && car(state)?.x === 5);
+      await own.kill();
+      await own.restart();
+      const back = await comeBack(player, own);
+      await back.sees("its car where it was", (state) => car(state)?.moves === 5 && car(state)?.x === 5);
+      drive(back);
+      await back.sees("a sixth move", (state) => car(state)?.moves === 6 && car(state)?.x === 6);
+      if (generation.inputs) assert.ok(back.room.clock.serverNow() > 0, "the server's time is known");
+      await back.leave();
+    });
+
     // Measuring came with 0.17.
     if (generation.pings) {
       test("pings come back", async () => {

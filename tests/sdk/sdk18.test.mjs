@@ -4,4 +4,4 @@ import { Callbacks, Client } from "sdk18";
 import { play } from "./scenarios.mjs";
 import { watchWith } from "./support/callbacks.mjs";
 
-play({ name: "0.18", Client, watch: watchWith(Callbacks), comesBack: true, requests: true, pings: true });
+play({ name: "0.18", Client, watch: watchWith(Callbacks), comesBack: true, requests: true, inputs: true, pings: true });
