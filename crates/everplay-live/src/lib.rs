@@ -9,7 +9,7 @@
 //! | port | adapters here | suite |
 //! |---|---|---|
 //! | [`LiveStore`]: journals, snapshots, directory | [`MemoryLiveStore`], [`SqliteLiveStore`], [`RedisLiveStore`] | `suite::live` |
-//! | [`Arbiter`]: who owns a room | [`MemoryArbiter`], [`SqliteArbiter`] | `suite::arbiter` |
+//! | [`Arbiter`]: who owns a room | [`MemoryArbiter`], [`SqliteArbiter`], [`PostgresArbiter`] | `suite::arbiter` |
 //!
 //! What must always hold, in every adapter:
 //! - one value per (room, seq), for ever: the sequence and chain comparison makes forks impossible even if tokens collide;
@@ -25,6 +25,8 @@ mod error;
 pub mod group;
 mod memory;
 mod port;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod record;
 #[cfg(feature = "redis")]
 mod redis;
@@ -48,6 +50,8 @@ pub use port::{
     Append, Appended, DirectoryEntry, Entry, Limits, LiveStore, LoadedRoom, LoadedSnapshot, Pending,
     Position, Registration, RoomState, Snapshot,
 };
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresArbiter, PostgresError, PostgresOptions};
 pub use record::Chain;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{
