@@ -2,8 +2,14 @@
 
 mod pages;
 
+use everplay_spaaace::Spaaace;
 use everplay_tictactoe::TicTacToe;
 
 fn main() -> everplay::Result {
-    everplay::App::new().room::<TicTacToe>("tic_tac_toe").filter_by(["mode"]).pages(pages::arcade()).run()
+    everplay::App::new()
+        .room::<TicTacToe>("tic_tac_toe")
+        .filter_by(["mode"])
+        .room::<Spaaace>("spaaace")
+        .pages(pages::arcade())
+        .run()
 }

@@ -384,6 +384,16 @@ fn one_ship_each_and_none_for_watchers_until_they_ask() {
 }
 
 #[test]
+fn sixty_steps_are_a_second() {
+    let mut game = Game::new(json!({}));
+    game.join("ada", json!({}));
+    let before = game.state("ada")["step"].as_u64().unwrap();
+    game.pass(60_000);
+    let steps = game.state("ada")["step"].as_u64().unwrap() - before;
+    assert!((3596..=3600).contains(&steps), "{steps} of which the last three wait for their patch");
+}
+
+#[test]
 fn a_client_cannot_name_places_scores_or_others() {
     let mut game = Game::new(json!({}));
     game.join("ada", json!({}));
