@@ -162,6 +162,23 @@ async fn a_server_asked_to_stop_sends_its_players_away_to_come_back_and_ends_wel
     }
 }
 
+/// A client that never answers the close holds up the first request to stop; a second one does not wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_asked_twice_ends_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = Server::start(directory.path(), 0);
+    let mut connection = server.join().await;
+    play_until(&mut connection, 1).await;
+    server.signal("TERM");
+    let refused = Client::new(&server.url).unwrap();
+    while refused.join_or_create("arena", &json!({})).await.is_ok() {}
+    server.signal("TERM");
+    let asked = Instant::now();
+    assert_eq!(server.wait(Duration::from_secs(1)).code(), Some(128 + 15));
+    assert!(asked.elapsed() < Duration::from_secs(1));
+    drop(connection);
+}
+
 #[test]
 fn the_data_directory_belongs_to_one_server() {
     let directory = tempfile::tempdir().unwrap();
