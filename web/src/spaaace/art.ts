@@ -28,9 +28,9 @@ export function shipPicture(color: number): HTMLCanvasElement {
     on.shadowColor = css(color, 0.9);
     on.shadowBlur = 9 * SHARP;
     const body = on.createLinearGradient(-20, 0, 25, 0);
-    body.addColorStop(0, "#08110c");
-    body.addColorStop(0.55, "#122018");
-    body.addColorStop(1, css(color, 0.55));
+    body.addColorStop(0, "#0a1610");
+    body.addColorStop(0.4, css(color, 0.22));
+    body.addColorStop(1, css(color, 0.7));
     on.fillStyle = body;
     on.fill(hull);
     on.shadowBlur = 4 * SHARP;
@@ -129,15 +129,17 @@ export function starsPicture(size: number, count: number, large: number, seed: n
   });
 }
 
-/** A tile of faint clouds that joins with itself. */
+/** A tile of clouds on black that joins with itself, to be added faintly: bright here, so that it has shades there. */
 export function cloudsPicture(size: number, colors: readonly number[], seed: number): HTMLCanvasElement {
   const chance = scatter(seed);
   return paint(size, size, (on) => {
+    on.fillStyle = "#000";
+    on.fillRect(0, 0, size, size);
     on.globalCompositeOperation = "lighter";
-    for (let index = 0; index < 46; index += 1) {
+    for (let index = 0; index < 40; index += 1) {
       const [x, y, radius] = [chance() * size, chance() * size, size * (0.08 + chance() * 0.2)];
       const color = colors[Math.floor(chance() * colors.length)]!;
-      const alpha = 0.02 + chance() * 0.05;
+      const alpha = 0.1 + chance() * 0.22;
       for (const dx of [-size, 0, size]) {
         for (const dy of [-size, 0, size]) {
           const glow = on.createRadialGradient(x + dx, y + dy, 0, x + dx, y + dy, radius);

@@ -32,6 +32,9 @@ const SPARKS = 500;
 /** Arrows to the nearest ships only. */
 const ARROWS = 8;
 const EDGE = 30;
+/** Less than 25 pictures a second is slow, when it lasts for this many pictures. */
+const SLOW_MS = 40;
+const PATIENCE = 90;
 
 interface Spark {
   sprite: Sprite;
@@ -82,6 +85,11 @@ export class Scene {
   #spare: Sprite[] = [];
   #shake = 0;
   #time = 0;
+  #elapsed = 0;
+  /** The usual time between two drawings. */
+  #pace = 16;
+  #drawings = 0;
+  #thrifty = false;
   #art: Record<"own" | "pilot" | "bot" | "ownShot" | "hostile" | "dot" | "ring" | "arrow", Texture>;
   width = 1;
   height = 1;
@@ -102,10 +110,10 @@ export class Scene {
     };
     const layers: [HTMLCanvasElement, number, number, number, "add" | "normal"][] = [
       [starsPicture(1024, 420, 0.9, 11), 0.02, 1, 1, "normal"],
-      [cloudsPicture(1024, [0x0c5a3a, 0x0a3f4a, 0x123d2a], 5), 0.05, 2.2, 1, "add"],
-      [starsPicture(1024, 150, 1.5, 23), 0.12, 1, 1, "add"],
-      [cloudsPicture(1024, [0x39ff88, 0x1c7f9a, 0x0c5a3a], 9), 0.3, 1.6, 0.35, "add"],
-      [starsPicture(1024, 46, 2.3, 37), 0.45, 1, 1, "add"],
+      [cloudsPicture(512, [0x0f9a5c, 0x0a6f86, 0x1d7f52, 0x123a6a], 5), 0.05, 4.4, 0.36, "add"],
+      [starsPicture(1024, 190, 1.5, 23), 0.12, 1, 1, "add"],
+      [cloudsPicture(512, [0x39ff88, 0x1c9ab0, 0x0c7a4a], 9), 0.3, 3.4, 0.11, "add"],
+      [starsPicture(1024, 40, 2.4, 37), 0.45, 1, 1, "add"],
       [gridPicture(), 1, 0.5, 0.5, "add"],
     ];
     for (const [canvas, part, size, alpha, blendMode] of layers) {
@@ -138,7 +146,18 @@ export class Scene {
   resize(width: number, height: number): void {
     this.width = Math.max(1, width);
     this.height = Math.max(1, height);
-    this.#renderer.resize(this.width, this.height, Math.min(2, window.devicePixelRatio || 1));
+    const sharp = Math.min(2, window.devicePixelRatio || 1);
+    this.#renderer.resize(this.width, this.height, this.#thrifty ? sharp * 0.6 : sharp);
+  }
+
+  /** A machine that cannot keep up gets a plainer sky and fewer pixels, once and for good. */
+  #watchPace(elapsed: number): void {
+    this.#drawings += 1;
+    this.#pace += (elapsed - this.#pace) * 0.05;
+    if (this.#thrifty || this.#drawings < PATIENCE || this.#pace < SLOW_MS) return;
+    this.#thrifty = true;
+    for (const { tiles, part } of this.#sky) tiles.visible = part === 1 || part === 0.12;
+    this.resize(this.width, this.height);
   }
 
   close(): void {
@@ -149,6 +168,8 @@ export class Scene {
 
   draw(picture: Picture, view: View): void {
     this.#time += view.elapsed;
+    this.#elapsed = view.elapsed;
+    this.#watchPace(view.elapsed);
     this.#shake = view.calm ? 0 : this.#shake * Math.exp(-view.elapsed / 120);
     const jolt = () => (Math.random() - 0.5) * this.#shake;
     const camera = { x: view.camera.x + jolt(), y: view.camera.y + jolt() };
@@ -322,7 +343,10 @@ export class Scene {
     sprite.blendMode = "add";
     sprite.tint = spark.tint;
     sprite.visible = true;
-    this.#live.push({ ...spark, sprite, age: 0 });
+    // Those of one drawing began at any time since the one before, or a slow machine would show clumps.
+    const age = Math.random() * Math.min(this.#elapsed, spark.life / 2);
+    const [x, y] = [spark.x + (spark.vx * age) / 1000, spark.y + (spark.vy * age) / 1000];
+    this.#live.push({ ...spark, x, y, sprite, age });
   }
 
   #drawSparks(place: (point: Point) => Point, elapsed: number): void {
