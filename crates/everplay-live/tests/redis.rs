@@ -108,6 +108,30 @@ async fn one_by_one_with_a_password() {
     );
 }
 
+/// Over TLS, with an authority of its own; a certificate that nobody vouches for is refused.
+#[tokio::test]
+async fn encrypted() {
+    let data = |name: &str| format!("{}/tests/data/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let server = Redis::start(&[]);
+    server.command(&[
+        "CONFIG",
+        "SET",
+        "tls-cert-file",
+        &data("server.pem"),
+        "tls-key-file",
+        &data("server.key"),
+    ]);
+    server.command(&["CONFIG", "SET", "tls-ca-cert-file", &data("authority.pem"), "tls-auth-clients", "no"]);
+    let port = servers::free_port();
+    server.command(&["CONFIG", "SET", "tls-port", &port.to_string()]);
+    let url = format!("rediss://127.0.0.1:{port}");
+    let root_certificate = Some(std::fs::read(data("authority.pem")).unwrap());
+    let store = RedisLiveStore::open(RedisOptions { root_certificate, ..options(&url) }).await.unwrap();
+    suite::live(&store, limits()).await;
+    let stranger = RedisLiveStore::open(options(&url)).await;
+    assert!(matches!(stranger, Err(RedisOpenError::Unreachable { .. })), "{stranger:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicated() {
     let (primary, _replica) = pair(&[]);
@@ -229,8 +253,9 @@ async fn too_few_confirmations_are_not_durable() {
     let other = registration(&fresh_room("wait"), token(1, 1));
     let answer = store.register(other.clone()).await;
     assert!(matches!(answer, Err(RegisterError::Refused(RoomError::Unknown))), "{answer:?}");
-    // Telling of it would tell what a failover may take back.
-    let load = store.load(owner.room.clone());
+    // Telling of it would tell what a failover may take back, on any connection.
+    let mut load = store.load(owner.room.clone());
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut load).await.is_err());
     replica.thaw();
     wait_until("the replica has caught up", || replica.info("master_link_status") == "up");
     let room = load.await.unwrap();
