@@ -4,6 +4,8 @@
 //!   kind with Confirmed durability does with one step in flight: records per second and the time to the answer;
 //! - the floor under it: the same bytes written to the end of a plain file and synced, so many records per sync as
 //!   there are rooms;
+//! - the same appends on a Redis with its append-only file, alone and with a replica that confirms each batch, when
+//!   `redis-server` is there;
 //! - loading rooms with a snapshot and 256 records after it.
 //!
 //! The machine's disk is in every figure: compare the ratios, which come from the same run. `--quick` runs each part
@@ -11,13 +13,17 @@
 
 use everplay_live::suite::{block_on, token};
 use everplay_live::{
-    Append, LiveStore, Position, Registration, Snapshot, SqliteLiveStore, SqliteOptions, record,
+    Append, LiveStore, Position, RedisAddress, RedisLiveStore, RedisOptions, Registration, Snapshot,
+    SqliteLiveStore, SqliteOptions, record,
 };
 use everplay_types::{CustomerId, RoomId, RoomKey};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+#[path = "../tests/servers/mod.rs"]
+mod servers;
 
 const PAYLOAD: usize = 200;
 const ROOMS: [usize; 3] = [1, 16, 256];
@@ -29,7 +35,8 @@ struct Outcome {
     per_second: f64,
     p50: Duration,
     p99: Duration,
-    per_commit: f64,
+    /// `None` where nobody counts.
+    per_commit: Option<f64>,
     cpu_per_record: Duration,
 }
 
@@ -66,12 +73,12 @@ fn raw(dir: &Path, batch: usize, time: Duration) -> Outcome {
         per_second: records as f64 / start.elapsed().as_secs_f64(),
         p50: at_percentile(&mut times, 50),
         p99: at_percentile(&mut times, 99),
-        per_commit: batch as f64,
+        per_commit: Some(batch as f64),
         cpu_per_record: (cpu() - before) / records.max(1) as u32,
     }
 }
 
-fn register(store: &SqliteLiveStore, rooms: usize) -> Vec<Position> {
+fn register(store: &dyn LiveStore, rooms: usize) -> Vec<Position> {
     let register = |n| {
         let (kind, listing) = ("bench".to_owned(), Default::default());
         store.register(Registration { room: key(n), token: token(1, 1), kind, listing })
@@ -80,8 +87,21 @@ fn register(store: &SqliteLiveStore, rooms: usize) -> Vec<Position> {
     pending.into_iter().map(|pending| block_on(pending).expect("registered")).collect()
 }
 
+fn sqlite(dir: &Path, rooms: usize, time: Duration) -> Outcome {
+    let store = SqliteLiveStore::open(SqliteOptions::new(dir)).expect("opens");
+    drive(&store, rooms, time, Some(&|| store.stats().commits))
+}
+
+fn redis(runtime: &tokio::runtime::Runtime, url: &str, rooms: usize, time: Duration) -> Outcome {
+    let address = RedisAddress::parse(url).expect("a URL");
+    // Rooms of their own for each round.
+    let options = RedisOptions { prefix: format!("bench-{rooms}"), ..RedisOptions::new(address) };
+    let store = runtime.block_on(RedisLiveStore::open(options)).expect("opens");
+    drive(&store, rooms, time, None)
+}
+
 /// Each room has one append in flight at any time, driven from one thread as a node's runtime would.
-fn store(dir: &Path, rooms: usize, time: Duration) -> Outcome {
+fn drive(store: &dyn LiveStore, rooms: usize, time: Duration, commits: Option<&dyn Fn() -> u64>) -> Outcome {
     use std::pin::Pin;
     use std::sync::Arc;
     use std::sync::mpsc;
@@ -95,8 +115,7 @@ fn store(dir: &Path, rooms: usize, time: Duration) -> Outcome {
         }
     }
 
-    let store = SqliteLiveStore::open(SqliteOptions::new(dir)).expect("opens");
-    let mut at = register(&store, rooms);
+    let mut at = register(store, rooms);
     let payload = bytes::Bytes::from(vec![7; PAYLOAD]);
     let append = |n: usize, at: Position| {
         let payloads = vec![payload.clone()];
@@ -111,7 +130,7 @@ fn store(dir: &Path, rooms: usize, time: Duration) -> Outcome {
     let (ready, woken) = mpsc::channel();
     let wakers: Vec<Waker> = (0..rooms).map(|n| Waker::from(Arc::new(Ready(n, ready.clone())))).collect();
     let mut times = Vec::new();
-    let (commits, before) = (store.stats().commits, cpu());
+    let (counted, before) = (commits.map(|commits| (commits, commits())), cpu());
     let start = Instant::now();
     let mut pending: Vec<(Instant, Pin<Box<_>>)> =
         at.iter().enumerate().map(|(n, at)| (Instant::now(), append(n, *at))).collect();
@@ -134,7 +153,7 @@ fn store(dir: &Path, rooms: usize, time: Duration) -> Outcome {
         per_second: records as f64 / start.elapsed().as_secs_f64(),
         p50: at_percentile(&mut times, 50),
         p99: at_percentile(&mut times, 99),
-        per_commit: records as f64 / (store.stats().commits - commits).max(1) as f64,
+        per_commit: counted.map(|(commits, before)| records as f64 / (commits() - before).max(1) as f64),
         cpu_per_record: (cpu() - before) / records.max(1) as u32,
     }
 }
@@ -182,18 +201,32 @@ fn main() {
     let base = base.parent().expect("it lies in a folder");
     println!("{PAYLOAD}-byte payloads, one append in flight per room");
     println!("rooms  what        records/s  ratio   p50 ms   p99 ms  records/commit  CPU us/record");
+    let installed = std::process::Command::new("redis-server").arg("--version").output().is_ok();
+    let servers = installed.then(|| {
+        let primary = servers::redis::Redis::start(&[]);
+        let replica = servers::redis::Redis::start(&["--replicaof", "127.0.0.1", &primary.port.to_string()]);
+        servers::wait_until("the replica follows", || primary.command(&["INFO"]).contains("state=online"));
+        (primary, replica)
+    });
+    let runtime = tokio::runtime::Runtime::new().expect("threads start");
     for rooms in ROOMS {
         let dir = tempfile::tempdir_in(base).expect("a fresh folder");
         let floor = raw(dir.path(), rooms, time);
-        let ours = store(dir.path(), rooms, time);
-        for (what, outcome) in [("write+sync", &floor), ("journal", &ours)] {
+        let mut measured = vec![("sqlite", sqlite(dir.path(), rooms, time))];
+        if let Some((primary, _)) = &servers {
+            measured.push(("redis", redis(&runtime, &primary.url(), rooms, time)));
+            let replicated = format!("{}/1?replicas=1", primary.url());
+            measured.push(("redis+wait", redis(&runtime, &replicated, rooms, time)));
+        }
+        let base = floor.per_second;
+        for (what, outcome) in std::iter::once(&("write+sync", floor)).chain(&measured) {
             println!(
-                "{rooms:>5}  {what:<10} {:>10.0}  {:>5.2}  {:>7.3}  {:>7.3}  {:>14.1}  {:>13.2}",
+                "{rooms:>5}  {what:<10} {:>10.0}  {:>5.2}  {:>7.3}  {:>7.3}  {:>14}  {:>13.2}",
                 outcome.per_second,
-                outcome.per_second / floor.per_second,
+                outcome.per_second / base,
                 outcome.p50.as_secs_f64() * 1e3,
                 outcome.p99.as_secs_f64() * 1e3,
-                outcome.per_commit,
+                outcome.per_commit.map_or_else(|| "-".to_owned(), |records| format!("{records:.1}")),
                 outcome.cpu_per_record.as_secs_f64() * 1e6,
             );
         }

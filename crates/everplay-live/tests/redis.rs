@@ -91,16 +91,21 @@ async fn alone() {
     suite::live(&store, limits()).await;
 }
 
-/// The same with batches of one call, with one lane, under a prefix and a password.
+/// The same with batches of one call, with one lane, under a prefix, as a user who may do no more than is needed.
 #[tokio::test]
-async fn one_by_one_with_a_password() {
+async fn one_by_one_with_an_access_list() {
     let server = Redis::start(&[]);
-    server.command(&["CONFIG", "SET", "requirepass", "p@ss/word"]);
-    let url = format!("redis://:p%40ss%2Fword@{}", server.address());
+    let list = "SETUSER node on >p@ss/word ~other:* +fcall +function|load +wait +info +cluster|slots +time +get +set \
+        +unlink +pexpire +hget +hmget +hset +hdel +hkeys +xadd +xrange +xtrim";
+    let words: Vec<&str> = std::iter::once("ACL").chain(list.split_whitespace()).collect();
+    server.command(&words);
+    server.command(&["ACL", "SETUSER", "default", "off"]);
+    let url = format!("redis://node:p%40ss%2Fword@{}", server.address());
     let options = RedisOptions { batch_calls: 1, lanes: 1, prefix: "other".to_owned(), ..options(&url) };
     let store = RedisLiveStore::open(options).await.unwrap();
     suite::live(&store, limits()).await;
-    let wrong = RedisLiveStore::open(self::options(&format!("redis://:hunter2@{}", server.address()))).await;
+    let wrong =
+        RedisLiveStore::open(self::options(&format!("redis://node:hunter2@{}", server.address()))).await;
     let error = wrong.unwrap_err();
     assert!(matches!(error, RedisOpenError::Unreachable { .. }), "{error:?}");
     assert!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-const INSTALL: &str = "apt-get install postgresql, or put the programs of PostgreSQL 13 or later on the PATH";
+const INSTALL: &str = "apt-get install postgresql, or put the programs of PostgreSQL 14 or later on the PATH";
 
 /// Debian keeps the programs of each release in a folder of its own.
 fn program(name: &str) -> PathBuf {
