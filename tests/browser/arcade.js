@@ -86,13 +86,14 @@ async function freePort() {
   return port;
 }
 
-export function browser() {
+/** A browser; games that need WebGL ask for a way to compute it without a graphics card. */
+export function browser(more = []) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     headless: true,
     args: [
       "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync",
+      "--disable-background-networking", "--disable-component-update", "--disable-sync", ...more,
     ],
   });
 }

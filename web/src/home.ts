@@ -54,7 +54,7 @@ export function home(paths: Paths): HTMLElement {
       "section",
       { class: "hero" },
       h("h1", {}, "Games that go on."),
-      h("p", { class: "lead" }, "Tic-tac-toe on a server that may fall over at any time. Yours continues where it was."),
+      h("p", { class: "lead" }, "Tic-tac-toe and an arena of ships, on a server that may fall over at any time. Yours continues where it was."),
       ornament(),
     ),
     h(

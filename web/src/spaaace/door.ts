@@ -118,6 +118,6 @@ export class Door {
 
 /** The ship of the arcade's page. */
 export const spaceship = (): SVGElement =>
-  s("svg", { viewBox: "-26 -26 52 52", "aria-hidden": "true" }, s("path", {
+  s("svg", { viewBox: "-30 -30 60 60", "aria-hidden": "true" }, s("path", {
     transform: "rotate(-45)", d: "M25 0L6 -7L-4 -8L-15 -20L-20 -19L-15 -7L-18 0L-15 7L-20 19L-15 20L-4 8L6 7Z",
   }));

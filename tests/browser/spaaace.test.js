@@ -1,0 +1,202 @@
+/** Pilots in the arena, in headless Chromium, against the real server, which is killed while they fly. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { Person, Server, browser } from "./arcade.js";
+
+/** Pixels per step of the fastest ship. */
+const TOP_SPEED = 3;
+const SIZE = 3000;
+
+let chrome;
+let server;
+
+before(async () => {
+  server = await Server.start();
+  chrome = await browser(["--enable-unsafe-swiftshader"]);
+});
+
+after(async () => {
+  await chrome?.close();
+  await server?.end();
+});
+
+/** A person at a small window: pictures are computed without a graphics card here. */
+class Pilot {
+  static async arrive(name) {
+    const pilot = new Pilot();
+    pilot.person = await Person.arrive(chrome, server, name, { viewport: { width: 460, height: 340 } });
+    pilot.page = pilot.person.page;
+    pilot.page.setDefaultTimeout(60_000);
+    return pilot;
+  }
+
+  async flies() {
+    await this.person.named();
+    await this.person.press("Fly");
+    await this.hasShip();
+    this.key = await this.page.locator(".scores .own").getAttribute("data-key");
+  }
+
+  /** Waits for a ship; asks for another one when it was shot. */
+  async hasShip() {
+    const again = this.page.getByRole("button", { name: "Try again", exact: true });
+    for (;;) {
+      await this.page.waitForFunction(() => document.querySelector(".arena")?.pilot || document.querySelector(".call.shot button"));
+      if (await this.page.evaluate(() => !!document.querySelector(".arena").pilot)) return;
+      // It may have come back meanwhile.
+      await again.click({ timeout: 2000 }).catch(() => undefined);
+    }
+  }
+
+  /** Keeps what every patch says from now on. */
+  async records() {
+    await this.page.evaluate(() => {
+      const element = document.querySelector(".arena");
+      let arena = element.arena;
+      element.patches = [];
+      Object.defineProperty(element, "arena", {
+        get: () => arena,
+        set(next) {
+          arena = next;
+          element.patches.push({ step: next.step, ships: [...next.ships], players: [...next.players], kills: next.kills });
+        },
+      });
+    });
+  }
+
+  patches() {
+    return this.page.evaluate(() => document.querySelector(".arena").patches);
+  }
+
+  /** The own ship as the server has it. */
+  ship() {
+    return this.page.evaluate((key) => document.querySelector(".arena").arena.ships.get(key) ?? null, this.key);
+  }
+
+  async until(condition, argument) {
+    await this.page.waitForFunction(condition, argument);
+  }
+
+  async ends() {
+    assert.deepEqual(this.person.faults, [], `${this.person.name}'s page`);
+    await this.person.leaves();
+  }
+}
+
+const short = (from, to) => {
+  const straight = Math.abs(to - from);
+  return Math.min(straight, SIZE - straight);
+};
+
+const distance = (a, b) => Math.hypot(short(a.x, b.x), short(a.y, b.y));
+
+/** Holds the patches around a pause against each other: what the second server shows follows from the first's. */
+function continues(last, first) {
+  assert.ok(first.step >= last.step, `step ${first.step} after ${last.step}`);
+  const steps = first.step - last.step;
+  const [ships, players] = [new Map(first.ships), new Map(first.players)];
+  const since = first.kills.filter((kill) => kill.step > last.step);
+
+  for (const [key, player] of last.players) {
+    const now = players.get(key);
+    assert.ok(now, `${player.name} is still there`);
+    assert.equal(now.name, player.name);
+    assert.equal(now.kills - since.filter((kill) => kill.killer === key).length, player.kills, `kills of ${player.name}`);
+    assert.equal(now.deaths - since.filter((kill) => kill.victim === key).length, player.deaths, `deaths of ${player.name}`);
+  }
+  for (const [key, ship] of last.ships) {
+    if (since.some((kill) => kill.victim === key)) continue;
+    const now = ships.get(key);
+    assert.ok(now, `the ship of ${players.get(key)?.name} is still there`);
+    const moved = distance(ship, now);
+    assert.ok(moved <= TOP_SPEED * steps + 0.1, `a ship moved ${moved} px in ${steps} steps`);
+  }
+  return steps;
+}
+
+describe("spaaace", { timeout: 240_000 }, () => {
+  it("goes on where everybody was although the server is killed in mid-flight", async () => {
+    const [ada, bob] = [await Pilot.arrive("Ada"), await Pilot.arrive("Bob")];
+    await ada.flies();
+    await bob.flies();
+    assert.equal(ada.page.url(), bob.page.url(), "one arena");
+    const address = ada.page.url();
+    const bots = await ada.page.evaluate(() => [...document.querySelector(".arena").arena.players].filter(([, player]) => player.bot).map(([key]) => key).sort());
+    assert.equal(bots.length, 3);
+
+    // The bots see to it that there are scores to keep.
+    await ada.until(() => document.querySelector(".arena").arena.kills.length > 0);
+    await ada.hasShip();
+    await bob.hasShip();
+    await ada.records();
+    await bob.records();
+    await ada.page.locator(".arena .sky").click({ position: { x: 60, y: 170 } });
+    await ada.page.keyboard.down("ArrowUp");
+    await ada.until((key) => {
+      const ship = document.querySelector(".arena").arena.ships.get(key);
+      return !ship || Math.hypot(ship.vx, ship.vy) > 1.5;
+    }, ada.key);
+
+    await server.kill();
+    for (const { page } of [ada, bob]) await page.locator(".lost", { hasText: "Reconnecting" }).waitFor();
+    const seen = [(await ada.patches()).length, (await bob.patches()).length];
+    await ada.page.keyboard.up("ArrowUp");
+    await server.up();
+    for (const [index, pilot] of [ada, bob].entries()) {
+      await pilot.page.locator(".lost").waitFor({ state: "hidden" });
+      await pilot.until((count) => document.querySelector(".arena").patches.length > count + 3, seen[index]);
+      const patches = await pilot.patches();
+      const [last, first] = [patches[seen[index] - 1], patches[seen[index]]];
+      const steps = continues(last, first);
+      assert.ok(steps < 60 * 30, `${steps} steps later`);
+      assert.deepEqual(first.players.filter(([, player]) => player.bot).map(([key]) => key).sort(), bots);
+    }
+    assert.equal(ada.page.url(), address, "the same arena, without a reload");
+
+    // Nobody else turns her ship.
+    await ada.hasShip();
+    await ada.until((key) => document.querySelector(".arena").arena.ships.has(key), ada.key);
+    const before = await ada.ship();
+    await ada.page.keyboard.down("ArrowRight");
+    await ada.until(([key, heading]) => {
+      const ship = document.querySelector(".arena").arena.ships.get(key);
+      return ship && ship.heading !== heading;
+    }, [ada.key, before.heading]);
+    await ada.page.keyboard.up("ArrowRight");
+    await ada.until((key) => {
+      const { arena, pilot } = document.querySelector(".arena");
+      const ship = arena.ships.get(key);
+      // Prediction and server agree again once the key is up.
+      return !ship || (pilot && ship.heading === pilot.heading);
+    }, ada.key);
+    await ada.ends();
+    await bob.ends();
+  });
+
+  it("gives the ship back after a reload, and lets others watch and join", async () => {
+    const eve = await Pilot.arrive("Eve");
+    await eve.flies();
+    const address = new URL(eve.page.url()).hash;
+    await eve.page.reload();
+    await eve.hasShip();
+    assert.equal(await eve.page.locator(".scores .own").getAttribute("data-key"), eve.key, "the same seat");
+    assert.equal(await eve.page.locator(".scores .own .name").textContent(), "Eve");
+
+    const max = new Pilot();
+    max.person = await Person.arrive(chrome, server, "Max", { viewport: { width: 460, height: 340 }, hash: `${address}/watch` });
+    max.page = max.person.page;
+    max.page.setDefaultTimeout(60_000);
+    await max.page.evaluate(() => localStorage.setItem("everplay.name", "Max"));
+    await max.page.locator(".call", { hasText: "You are watching" }).waitFor();
+    await max.until(() => document.querySelector(".arena").arena.spectators === 1);
+    await max.person.press("Join");
+    await max.hasShip();
+    const named = (name) => [...document.querySelector(".arena").arena.players.values()].some((player) => player.name === name);
+    await eve.until(named, "Max");
+    await max.person.press("Leave");
+    await max.page.getByRole("button", { name: "Quick match" }).waitFor();
+    await eve.until((name) => [...document.querySelector(".arena").arena.players.values()].every((player) => player.name !== name), "Max");
+    await max.ends();
+    await eve.ends();
+  });
+});
