@@ -37,7 +37,8 @@ async fn open(url: &str) -> RedisLiveStore {
 /// A primary with a replica that has caught up.
 fn pair(settings: &[&str]) -> (Redis, Redis) {
     let primary = Redis::start(settings);
-    let replica = Redis::start(&["--replicaof", "127.0.0.1", &primary.port.to_string()]);
+    let follows = ["--replicaof", "127.0.0.1", &primary.port.to_string(), "--appendfsync", "always"];
+    let replica = Redis::start(&follows);
     wait_until("the primary sees its replica", || primary.command(&["INFO"]).contains("state=online"));
     (primary, replica)
 }
@@ -207,6 +208,66 @@ async fn failover_in_the_middle_of_appends() {
             .map(|entry| String::from_utf8_lossy(&entry.payload).into_owned())
             .collect();
         assert_eq!(before, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
+    }
+}
+
+/// The primary is frozen, replaced and wakes up believing that it still is the primary: nothing it says counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_wakes_up_too_late() {
+    let watched = Watched::start();
+    let patience = Duration::from_millis(300);
+    let options = RedisOptions {
+        connect_timeout: patience,
+        wait_timeout: patience,
+        answer_timeout: patience,
+        ..options(&watched.url())
+    };
+    let store = RedisLiveStore::open(options).await.unwrap();
+    let mut owner = newcomer(&store, "late").await;
+    for n in 0..5 {
+        insist(&mut owner, &n.to_string()).await;
+    }
+    watched.servers[0].freeze();
+    for n in 5..10 {
+        insist(&mut owner, &n.to_string()).await;
+    }
+    watched.servers[0].thaw();
+    for n in 10..15 {
+        insist(&mut owner, &n.to_string()).await;
+    }
+    let room = store.load(owner.room.clone()).await.unwrap();
+    assert_eq!((room.position, room.tail.len()), (owner.at, 15));
+}
+
+/// One server of a Cluster is away: the rooms of the others go on, and its own once it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_without_one_of_its_servers() {
+    let mut cluster = Cluster::start();
+    for server in &cluster.servers {
+        server.command(&["CONFIG", "SET", "cluster-require-full-coverage", "no", "appendfsync", "always"]);
+    }
+    let store = open(&cluster.url()).await;
+    let mut owners = Vec::new();
+    for _ in 0..12 {
+        owners.push(newcomer(&store, "part").await);
+    }
+    cluster.servers[0].kill();
+    let mut answers = Vec::new();
+    for owner in &owners {
+        answers.push(store.append(owner.next(["x"])).await);
+    }
+    let done = answers.iter().filter(|answer| answer.is_ok()).count();
+    let unknown = answers.iter().filter(|answer| matches!(answer, Err(AppendError::Unknown))).count();
+    assert!(done > 0 && unknown > 0 && done + unknown == 12, "{answers:?}");
+    cluster.servers[0].restart();
+    for owner in &mut owners {
+        let batch = owner.next(["x"]);
+        if let Ok(at) = store.append(batch).await {
+            owner.at = at;
+        } else {
+            insist(owner, "x").await;
+        }
+        assert_eq!(owner.at.last, Seq(1));
     }
 }
 

@@ -6,6 +6,7 @@
 //! A call whose batch was lost is of unknown outcome, and so is every call about the same room that queued behind it:
 //! run alone it would be refused as a gap, though repeating both in order succeeds.
 
+use super::address::Host;
 use super::link::{self, Topology};
 use super::options::RedisOptions;
 use everplay_types::RoomKey;
@@ -18,6 +19,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+
+/// Between attempts to reach a server.
+const REST: Duration = Duration::from_millis(20);
 
 /// How a call ended, before its words are read.
 #[derive(Debug, Clone)]
@@ -102,7 +106,7 @@ struct Lane {
     /// Taken from the queue, not yet sent.
     waiting: VecDeque<Job>,
     queued: Arc<AtomicUsize>,
-    topology: Option<Topology>,
+    topology: Option<Arc<Topology>>,
     /// By index of the topology's hosts.
     connections: HashMap<usize, MultiplexedConnection>,
     /// The same trouble is logged once.
@@ -117,6 +121,8 @@ struct Share {
     connection: Option<MultiplexedConnection>,
     /// The servers may have changed their parts.
     moved: bool,
+    /// Why there was no connection.
+    trouble: Option<link::LinkError>,
 }
 
 impl Lane {
@@ -161,17 +167,16 @@ impl Lane {
     }
 
     async fn commit(&mut self, mut batch: Vec<Job>) {
-        if let Err(error) = self.connect().await {
-            if !mem::replace(&mut self.complained, true) {
-                tracing::warn!(%error, "no connection to the live store");
+        if self.topology.is_none() {
+            match link::discover(&self.options).await {
+                Ok(topology) => self.topology = Some(Arc::new(topology)),
+                Err(error) => {
+                    self.complain(&error);
+                    // The next attempt comes with the next call; a short rest keeps eager callers from spinning.
+                    tokio::time::sleep(REST).await;
+                    return self.give_up(batch);
+                }
             }
-            // The next attempt comes with the next call; a short rest keeps eager callers from spinning.
-            self.forget();
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            return self.give_up(batch);
-        }
-        if mem::replace(&mut self.complained, false) {
-            tracing::info!("the live store is back");
         }
         // Without a call a job only waits for its turn.
         let turn = Outcome::Answered { value: Value::Nil, durable: true };
@@ -239,25 +244,16 @@ impl Lane {
         self.connections.clear();
     }
 
-    /// Connections to all primaries.
-    async fn connect(&mut self) -> Result<(), link::LinkError> {
-        let topology = match self.topology.take() {
-            Some(topology) => topology,
-            None => link::discover(&self.options).await?,
-        };
-        for (index, host) in topology.hosts.iter().enumerate() {
-            if !self.connections.contains_key(&index) {
-                let (connection, _) = link::open(&self.options, host).await?;
-                self.connections.insert(index, connection);
-            }
+    /// The same trouble is logged once.
+    fn complain(&mut self, error: &link::LinkError) {
+        if !mem::replace(&mut self.complained, true) {
+            tracing::warn!(%error, "no connection to the live store");
         }
-        self.topology = Some(topology);
-        Ok(())
     }
 
     /// Sends calls, each to its server, in order per server.
     async fn send(&mut self, calls: Vec<(usize, Call)>, moved: &mut bool) -> Vec<(usize, Outcome)> {
-        let Some(topology) = &self.topology else {
+        let Some(topology) = self.topology.clone() else {
             return calls.into_iter().map(|(n, _)| (n, Outcome::Lost)).collect();
         };
         let mut shares: HashMap<usize, Vec<(usize, Cmd)>> = HashMap::new();
@@ -268,12 +264,9 @@ impl Lane {
         let mut done = Vec::new();
         let alone = shares.len() == 1;
         for (host, commands) in shares {
-            let Some(connection) = self.connections.remove(&host) else {
-                // It broke in the first half of this batch.
-                done.extend(commands.into_iter().map(|(n, _)| (n, Outcome::Lost)));
-                continue;
-            };
-            let share = exchange(Arc::clone(&self.options), host, connection, commands);
+            let connection = self.connections.remove(&host);
+            let address = topology.hosts[host].clone();
+            let share = exchange(Arc::clone(&self.options), host, address, connection, commands);
             if alone {
                 done.extend(self.settle(share.await, moved));
             } else {
@@ -291,6 +284,11 @@ impl Lane {
 
     fn settle(&mut self, share: Share, moved: &mut bool) -> Vec<(usize, Outcome)> {
         *moved |= share.moved;
+        match &share.trouble {
+            Some(error) => self.complain(error),
+            None if mem::replace(&mut self.complained, false) => tracing::info!("the live store is back"),
+            None => {}
+        }
         if let Some(connection) = share.connection {
             self.connections.insert(share.host, connection);
         }
@@ -305,12 +303,27 @@ fn is_gap(outcome: &Outcome) -> bool {
 
 /// One pipeline and its `WAIT`. Calls of functions that the server does not know are repeated once, in their order,
 /// after the library was loaded: nothing of them was done.
+///
+/// Too few confirmations may mean that this server was replaced and does not know it yet: where the rooms are is then
+/// asked again before the next batch.
 async fn exchange(
     options: Arc<RedisOptions>,
     host: usize,
-    mut connection: MultiplexedConnection,
+    address: Host,
+    connection: Option<MultiplexedConnection>,
     commands: Vec<(usize, Cmd)>,
 ) -> Share {
+    let mut connection = match connection {
+        Some(connection) => connection,
+        None => match link::open(&options, &address).await {
+            Ok((connection, _)) => connection,
+            Err(error) => {
+                tokio::time::sleep(REST).await;
+                let outcomes = commands.into_iter().map(|(n, _)| (n, Outcome::Lost)).collect();
+                return Share { host, outcomes, connection: None, moved: true, trouble: Some(error) };
+            }
+        },
+    };
     let mut outcomes = Vec::with_capacity(commands.len());
     let mut moved = false;
     let mut rest = commands;
@@ -318,8 +331,9 @@ async fn exchange(
         let mut unknown = Vec::new();
         let Some((answers, durable)) = pipeline(&options, &mut connection, &rest).await else {
             outcomes.extend(rest.into_iter().map(|(n, _)| (n, Outcome::Lost)));
-            return Share { host, outcomes, connection: None, moved: true };
+            return Share { host, outcomes, connection: None, moved: true, trouble: None };
         };
+        moved |= !durable;
         for ((n, command), value) in rest.into_iter().zip(answers) {
             let outcome = match link::refusal(&value) {
                 None => Outcome::Answered { value, durable },
@@ -352,7 +366,7 @@ async fn exchange(
             break;
         }
     }
-    Share { host, outcomes, connection: Some(connection), moved }
+    Share { host, outcomes, connection: Some(connection), moved, trouble: None }
 }
 
 /// The answers and whether enough replicas confirmed; `None` when the connection is not to be trusted any more.
