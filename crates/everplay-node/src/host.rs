@@ -32,6 +32,7 @@ use everplay_wire::{msgpack, server_frame};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -106,7 +107,13 @@ impl Host {
         journal: RoomJournal,
     ) -> Self {
         let settings = kind.settings();
-        let clock = node.beat.clock(engine.time(), settings.tick.unwrap_or(settings.patch_interval));
+        // Rooms without a journal have no commit to share, and are better off each in a moment of its own.
+        let step = if settings.durability.journals_steps() {
+            settings.tick.unwrap_or(settings.patch_interval)
+        } else {
+            Duration::from_millis(1)
+        };
+        let clock = node.beat.clock(engine.time(), step);
         Self {
             node,
             kind,

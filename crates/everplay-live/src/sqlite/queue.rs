@@ -12,7 +12,7 @@ use crate::{
 };
 use bytes::Bytes;
 use everplay_types::{Epoch, RoomKey, Seq, Token};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -222,6 +222,12 @@ pub(super) struct Queue {
     wake: Condvar,
 }
 
+/// Yields without a new command after which the queue counts as settled. One yield may return at once when nobody else
+/// wants this core; a few cover the moment between a room's turn and its call.
+const SETTLE_QUIET: u32 = 4;
+/// Yields before a group is taken in any case.
+const SETTLE_YIELDS: u32 = 256;
+
 #[derive(Default)]
 struct Waiting {
     commands: VecDeque<Command>,
@@ -275,6 +281,7 @@ impl Queue {
     /// itself. `None` when the store closes and nothing is left.
     pub(super) fn take(&self, until: Option<Instant>, alone: bool) -> Option<Vec<Command>> {
         let mut waiting = self.waiting.lock();
+        let idle = waiting.commands.is_empty();
         while waiting.commands.is_empty() {
             if waiting.end.is_some() {
                 return None;
@@ -290,6 +297,9 @@ impl Queue {
                 break;
             }
         }
+        if idle {
+            self.settle(&mut waiting);
+        }
         let mut group = Vec::new();
         let mut bytes = 0;
         let commands = if alone { 1 } else { self.bounds.group_commands };
@@ -302,6 +312,21 @@ impl Queue {
             group.push(command);
         }
         Some(group)
+    }
+
+    /// Lets those who are about to queue something do so: rooms step in the same moments, and the first of them woke
+    /// this thread up. Gives the processor away as long as the queue grows; there is no time to wait for, so a single
+    /// command on an idle machine is not held up.
+    fn settle(&self, waiting: &mut MutexGuard<'_, Waiting>) {
+        let mut quiet = 0;
+        for _ in 0..SETTLE_YIELDS {
+            let before = waiting.commands.len();
+            MutexGuard::unlocked(waiting, std::thread::yield_now);
+            quiet = if waiting.commands.len() == before { quiet + 1 } else { 0 };
+            if quiet == SETTLE_QUIET || waiting.commands.len() >= self.bounds.group_commands {
+                return;
+            }
+        }
     }
 
     /// Bytes of snapshots under way that are allowed: as many as may wait in front.
