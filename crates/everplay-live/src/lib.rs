@@ -17,7 +17,7 @@
 //! - an answer of success means durable in the adapter's documented sense, and nothing else does;
 //! - "no such room" and "could not read" are different answers.
 //!
-//! The format on disk is described in `docs/journal.md`.
+//! The format on disk is described in `docs/journal.md`, what each store promises in `docs/stores.md`.
 
 mod arbiter;
 mod error;
