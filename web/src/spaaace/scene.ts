@@ -10,7 +10,7 @@ import "pixi.js/text";
 import { Container, Sprite, Text, Texture, TilingSprite, WebGLRenderer } from "pixi.js";
 import { COLOR, SHARP, arrowPicture, cloudsPicture, dotPicture, gridPicture, missilePicture, ringPicture, shipPicture, starsPicture } from "./art";
 import { type Point, arrow, onScreen } from "./geometry";
-import { offset, radians } from "./rules";
+import { RATE, offset, radians } from "./rules";
 import type { Happening, Picture, SeenShip, SeenShot } from "./world";
 
 /** What a ship is to who looks. */
@@ -290,8 +290,9 @@ export class Scene {
       const at = place(shot);
       drawn.sprite.position.set(at.x, at.y);
       drawn.sprite.rotation = Math.atan2(shot.vy, shot.vx);
-      if (!view.calm && Math.random() < 0.5) {
-        this.#spark({ x: shot.x, y: shot.y, vx: shot.vx * 4, vy: shot.vy * 4, life: 260, size: 0.12, grow: -0.3, tint: shot.own ? COLOR.own : COLOR.hostile });
+      for (let left = view.calm ? 0 : view.elapsed / 30; left > Math.random(); left -= 1) {
+        const tint = shot.own ? COLOR.own : COLOR.hostile;
+        this.#spark({ x: shot.x, y: shot.y, vx: shot.vx * 4, vy: shot.vy * 4, life: 260, size: 0.13, grow: -0.1, tint }, this.#art.dot, shot);
       }
     }
     for (const [key, drawn] of this.#shots) {
@@ -309,9 +310,9 @@ export class Scene {
       const speed = 110 + Math.random() * 90;
       this.#spark({
         x: ship.x - Math.cos(angle) * 24, y: ship.y - Math.sin(angle) * 24,
-        vx: ship.vx * 60 + Math.cos(spread) * speed, vy: ship.vy * 60 + Math.sin(spread) * speed,
+        vx: ship.vx * RATE + Math.cos(spread) * speed, vy: ship.vy * RATE + Math.sin(spread) * speed,
         life: 320 + Math.random() * 260, size: 0.24, grow: 0.25, tint: ship.own ? 0x6bffa7 : 0xff8a3c,
-      });
+      }, this.#art.dot, ship);
     }
   }
 
@@ -335,7 +336,8 @@ export class Scene {
     else if (happening.mine) this.#shake = 7;
   }
 
-  #spark(spark: { x: number; y: number; vx: number; vy: number; life: number; size: number; grow: number; tint: number }, texture = this.#art.dot): void {
+  /** Adds a spark; `from` is the velocity of what it comes from, in pixels per step. */
+  #spark(spark: { x: number; y: number; vx: number; vy: number; life: number; size: number; grow: number; tint: number }, texture = this.#art.dot, from = { vx: 0, vy: 0 }): void {
     if (this.#live.length >= SPARKS) this.#spare.push(this.#live.shift()!.sprite);
     const sprite = this.#spare.pop() ?? this.#sparks.addChild(new Sprite());
     sprite.texture = texture;
@@ -345,7 +347,8 @@ export class Scene {
     sprite.visible = true;
     // Those of one drawing began at any time since the one before, or a slow machine would show clumps.
     const age = Math.random() * Math.min(this.#elapsed, spark.life / 2);
-    const [x, y] = [spark.x + (spark.vx * age) / 1000, spark.y + (spark.vy * age) / 1000];
+    const x = spark.x + ((spark.vx - from.vx * RATE) * age) / 1000;
+    const y = spark.y + ((spark.vy - from.vy * RATE) * age) / 1000;
     this.#live.push({ ...spark, x, y, sprite, age });
   }
 

@@ -29,6 +29,10 @@ const FEED_LINES = 5;
 /** Lines of the feed go after this many steps. */
 const FEED_STEPS = 60 * 20;
 const PING_MS = 1000;
+/** A longer pause between two pictures was a pause. */
+const LONGEST_MS = 250;
+/** What a second click on "Try again" gets. */
+const ALREADY_FLYING = 4300;
 const MOTION = "everplay.motion";
 
 export interface Exits {
@@ -78,7 +82,7 @@ export class ArenaView {
   #sized: ResizeObserver;
   #off = new AbortController();
   #shownScores = "";
-  #shownFeed = "";
+  #feedLines = new Map<string, HTMLLIElement>();
   #shownPanel = "";
   #calmMedia = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -133,7 +137,7 @@ export class ArenaView {
     flight.listener = {
       heard: (arena, consumed) => this.#heard(arena, consumed),
       link: (link) => this.#linkIs(link),
-      refused: (code, message) => toast(refusal(code, message)),
+      refused: (code, message) => code !== ALREADY_FLYING && toast(refusal(code, message)),
       ended: (code) => this.#ended(code),
     };
     this.#drawTools();
@@ -195,7 +199,7 @@ export class ArenaView {
   #tick(): void {
     this.#frame = requestAnimationFrame(() => this.#tick());
     const now = performance.now();
-    const elapsed = Math.min(100, now - this.#last);
+    const elapsed = Math.min(LONGEST_MS, now - this.#last);
     this.#last = now;
     const due = this.#world.due(now);
     if (this.#frozen) return;
@@ -271,11 +275,20 @@ export class ArenaView {
 
   #drawFeed(arena: Arena): void {
     const lines = arena.kills.filter((kill) => arena.step - kill.step < FEED_STEPS).slice(-FEED_LINES);
-    const shown = lines.map((kill) => `${kill.step}/${kill.victim}`).join();
-    if (shown === this.#shownFeed) return;
-    this.#shownFeed = shown;
+    const shown = new Map(lines.map((kill) => [`${kill.step}/${kill.victim}`, kill]));
     const side = (key: string, name: string) => h("span", { class: this.#kind(key) }, name);
-    this.#feed.replaceChildren(...lines.map((kill) => h("li", {}, side(kill.killer, kill.killerName), " ✕ ", side(kill.victim, kill.victimName))));
+    // A line that stays is left alone: only a new one appears.
+    for (const [key, line] of this.#feedLines) {
+      if (shown.has(key)) continue;
+      line.remove();
+      this.#feedLines.delete(key);
+    }
+    for (const [key, kill] of shown) {
+      if (this.#feedLines.has(key)) continue;
+      const line = h("li", {}, side(kill.killer, kill.killerName), " ✕ ", side(kill.victim, kill.victimName));
+      this.#feedLines.set(key, line);
+      this.#feed.append(line);
+    }
   }
 
   #announce(arena: Arena): void {
