@@ -24,7 +24,11 @@ pub(crate) struct Lane {
 
 /// All of them, cheap ones first, those that need the page after the page.
 const LANES: &[Lane] = &[
-    Lane { name: "setup", shows: "the browser and the JavaScript packages are installed", run: setup::setup },
+    Lane {
+        name: "setup",
+        shows: "the browser, the stores and the JavaScript packages are installed",
+        run: setup::setup,
+    },
     Lane { name: "tidy", shows: "the house rules hold", run: tidy::lane },
     Lane { name: "web", shows: "the page's own tests pass and it builds", run: web_lane },
     Lane { name: "rust", shows: "the tests of all crates pass", run: rust },
@@ -78,6 +82,7 @@ fn rust(workspace: &Workspace) -> Result<()> {
     // The server embeds the page, and its tests ask for it.
     web::build(workspace)?;
     official_packages(workspace)?;
+    setup::stores()?;
     let mut command = cargo();
     if find_program("cargo-nextest").is_some() {
         command.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
