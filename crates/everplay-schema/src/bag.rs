@@ -37,6 +37,10 @@ macro_rules! slab_field {
             self.$slab.inside()
         }
 
+        fn shown(&self) -> (ViewSet, ViewSet) {
+            self.$slab.track.shown()
+        }
+
         fn told(slot: &Self::Slot) -> Option<&ViewSet> {
             slot.told()
         }
@@ -138,6 +142,11 @@ macro_rules! bag {
                 self.slab.show(id.0, view, Some(tag))
             }
 
+            /// Shows the item from now on: the view gets changes and full states, but not what is there by now.
+            pub fn show_later(&mut self, id: ItemId, view: ViewId, tag: Tag) -> bool {
+                self.slab.show_later(id.0, view, tag)
+            }
+
             /// Takes everything shown of the item back.
             pub fn hide(&mut self, id: ItemId, view: ViewId) -> bool {
                 self.slab.hide(id.0, view, None)
@@ -161,6 +170,11 @@ macro_rules! bag {
             /// Shows the collection itself, without its items.
             pub fn show_empty(&mut self, view: ViewId) {
                 self.slab.track.grant(view);
+            }
+
+            /// Takes `show_empty` back.
+            pub fn hide_empty(&mut self, view: ViewId) {
+                self.slab.track.revoke(view);
             }
         }
 

@@ -6,7 +6,7 @@ use crate::meta;
 use crate::restore::{Load, Meta, RestoreError};
 use crate::structure::{Change, Field, Item, ItemType, Patch, StructSlot, Structure};
 use crate::types::{FieldSpec, ItemKind, Prim, Registry, TypeNo, TypeTable};
-use crate::view::{Granted, Scope, Tag, ViewId, ViewSet, Visibility};
+use crate::view::{Granted, Members, Scope, Tag, ViewId, ViewSet, Visibility};
 use std::ops::{Deref, DerefMut};
 
 /// A nested struct that can be shown to views by itself.
@@ -40,6 +40,12 @@ impl<T> Child<T> {
     /// Shows the fields tagged with one of these bits, too.
     pub fn show_tagged(&mut self, view: ViewId, tag: Tag) {
         self.visibility.get_or_insert_default().now.show(view, Some(tag));
+    }
+
+    /// Shows the instance's default-tagged fields from now on: the view gets changes and full states, but not what
+    /// is there by now.
+    pub fn show_later(&mut self, view: ViewId, tag: Tag) {
+        self.visibility.get_or_insert_default().now.show_later(view, tag);
     }
 
     /// Takes everything shown back.
@@ -126,18 +132,36 @@ impl<T: Structure> Field for Child<T> {
         T::cover(slot, view);
     }
 
+    fn shown(&self) -> (ViewSet, ViewSet) {
+        let given = self.visibility.as_ref();
+        given.map_or((ViewSet::EMPTY, ViewSet::EMPTY), |given| (given.seen.all(), given.now.all()))
+    }
+
     fn told(slot: &Self::Slot) -> Option<&ViewSet> {
         T::told(slot)
     }
 
     fn descend(&mut self, slot: &mut Self::Slot, spec: &FieldSpec, scope: &Scope, cx: &mut Patch<'_>) {
         let Some(given) = &mut self.visibility else {
+            if scope.alone {
+                let mut below = scope.only(&ViewSet::EMPTY, &ViewSet::EMPTY);
+                (below.members_old, below.members_new) = (Members::EMPTY, Members::EMPTY);
+                return self.value.descend(slot, spec, &below, cx);
+            }
             return self.value.descend(slot, spec, scope, cx);
         };
-        let below = Scope {
-            members_old: scope.members_old.union(&given.seen),
-            members_new: scope.members_new.union(&given.now),
-            ..scope.clone()
+        let below = if scope.alone {
+            Scope {
+                members_old: given.seen.clone(),
+                members_new: given.now.clone(),
+                ..scope.only(&given.seen.all(), &given.now.all())
+            }
+        } else {
+            Scope {
+                members_old: scope.members_old.union(&given.seen),
+                members_new: scope.members_new.union(&given.now),
+                ..scope.clone()
+            }
         };
         if given.now != given.seen {
             if !(slot.fresh && given.now.is_empty()) {
@@ -154,8 +178,9 @@ impl<T: Structure> Field for Child<T> {
         if let Some(given) = &self.visibility
             && given.now != given.seen
         {
-            found = found.union(&given.now.base);
-            slot.grant(&given.now.base);
+            let shown = given.now.all();
+            found = found.union(&shown);
+            slot.grant(&shown);
         }
         found
     }
@@ -175,6 +200,9 @@ impl<T: Structure> Field for Child<T> {
 
     fn full(&self, slot: &Self::Slot, spec: &FieldSpec, scope: FullScope, cx: &mut Full<'_>) {
         let scope = match (&self.visibility, cx.part) {
+            (given, Part::View(view)) if cx.alone => {
+                scope.alone(view, given.as_ref().map_or(&Members::EMPTY, |given| &given.now))
+            }
             (Some(given), Part::View(view)) => scope.given(view, &given.now),
             _ => scope,
         };

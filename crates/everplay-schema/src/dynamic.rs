@@ -227,6 +227,12 @@ macro_rules! by_variant {
                 }
             }
 
+            fn shown(&self) -> (ViewSet, ViewSet) {
+                match self {
+                    $($value::$variant(value) => value.shown(),)+
+                }
+            }
+
             fn told(slot: &Self::Slot) -> Option<&ViewSet> {
                 match slot {
                     $slot::Empty => None,

@@ -7,7 +7,7 @@ use crate::number::put_uint;
 use crate::output::{NO_REF, op};
 use crate::structure::{Field, StructSlot, Structure, VisitorRef};
 use crate::types::{FieldSpec, Kind, TypeTable};
-use crate::view::{FieldTag, Members, ViewId, Visibility};
+use crate::view::{FieldTag, Granted, Members, ViewId, Visibility};
 
 /// What kind of client a full state is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,20 +46,41 @@ pub struct FullScope {
     tags: u32,
     /// The view was shown something below it.
     below: bool,
+    /// The view was shown the structure later.
+    later: bool,
 }
 
 impl FullScope {
-    pub(crate) const ROOT: FullScope = FullScope { inside: false, base: false, tags: 0, below: false };
+    pub(crate) const ROOT: FullScope =
+        FullScope { inside: false, base: false, tags: 0, below: false, later: false };
 
     fn sees(&self, tag: FieldTag) -> bool {
         match tag {
-            FieldTag::Default => self.base,
+            FieldTag::Default => self.base || self.later,
             FieldTag::Bits(bits) => self.tags & bits != 0,
+        }
+    }
+
+    /// The scope of a struct that follows nothing.
+    pub(crate) fn alone(self, view: ViewId, members: &Members) -> FullScope {
+        let scope = FullScope { base: false, tags: 0, later: false, ..self }.given(view, members);
+        FullScope { inside: scope.inside && (scope.base || scope.later), ..scope }
+    }
+
+    /// The scope of a collection that follows nothing.
+    pub(crate) fn collection(self, part: Part, alone: bool, granted: Option<&Granted>) -> FullScope {
+        match part {
+            Part::View(view) if alone => {
+                let shown = granted.is_some_and(|granted| granted.now.contains(view));
+                FullScope { inside: self.inside && shown, ..self }
+            }
+            _ => self,
         }
     }
 
     pub(crate) fn given(mut self, view: ViewId, members: &Members) -> FullScope {
         self.base |= members.base.contains(view);
+        self.later |= members.later().contains(view);
         for (bit, views) in &members.tags {
             if views.contains(view) {
                 self.tags |= bit;
@@ -77,6 +98,8 @@ pub struct Full<'t> {
     pub(crate) form: FullForm,
     /// The structure the reader is at.
     pub(crate) at: u32,
+    /// What is inside does not follow.
+    pub(crate) alone: bool,
 }
 
 impl<'t> Full<'t> {
@@ -86,7 +109,7 @@ impl<'t> Full<'t> {
 
     /// Writes shared parts of the tree in the middle of something else.
     pub(crate) fn section(types: &'t TypeTable, out: &'t mut Vec<u8>) -> Self {
-        Full { types, out, part: Part::Shared, form: FullForm::Join, at: NO_REF }
+        Full { types, out, part: Part::Shared, form: FullForm::Join, at: NO_REF, alone: false }
     }
 
     pub(crate) fn op(&mut self, ref_id: u32) -> &mut Vec<u8> {
@@ -120,8 +143,8 @@ impl<'t> Full<'t> {
         below: bool,
     ) -> Option<FullScope> {
         // As in `item_scope`: in a filtered part items follow what they are in.
-        let base = scope.inside && scope.base && !per_item;
-        let mut item = FullScope { base, tags: 0, below, ..scope };
+        let base = scope.inside && scope.base && !per_item && !self.alone;
+        let mut item = FullScope { base, tags: 0, below, later: false, ..scope };
         let Part::View(view) = self.part else {
             return (!per_item || self.everything()).then_some(item);
         };
@@ -130,7 +153,7 @@ impl<'t> Full<'t> {
         }
         item.base |= subscribed;
         if per_item {
-            item.inside = item.base || below;
+            item.inside = item.base || item.later || (below && !self.alone);
             return item.inside.then_some(item);
         }
         Some(item)
@@ -169,6 +192,9 @@ impl<'t> Full<'t> {
         let Some(tag) = spec.modifiers.view else {
             return scope.inside;
         };
+        if self.alone {
+            return scope.sees(tag);
+        }
         // The official full state announces the default-tagged collections of every structure with something
         // visible inside; empty ones tell nothing.
         scope.sees(tag)

@@ -89,7 +89,7 @@ pub use types::{
     CollectionKind, FieldDef, FieldSpec, ItemKind, Kind, MAX_FIELDS, Modifiers, Prim, TypeDef, TypeDesc,
     TypeError, TypeNo, TypeTable,
 };
-pub use view::{FieldTag, Tag, ViewId, ViewSet};
+pub use view::{FieldTag, Following, Tag, ViewId, ViewSet};
 
 /// What `#[derive(State)]` writes code against. Not for use by hand.
 #[doc(hidden)]

@@ -275,6 +275,17 @@ impl<T: Item> List<T> {
         self.give(index, view, Some(tag))
     }
 
+    /// Shows the item from now on: the view gets changes and full
+    /// states, but not what is there by now. `tag`: also fields with these bits; zero for none.
+    pub fn show_later(&mut self, index: usize, view: ViewId, tag: Tag) -> bool {
+        if self.touch(index).is_none() {
+            return false;
+        }
+        self.entries[index].visibility.get_or_insert_default().now.show_later(view, tag);
+        self.track.grant(view);
+        true
+    }
+
     /// Takes everything shown of the item back.
     pub fn hide(&mut self, index: usize, view: ViewId) -> bool {
         self.take_back(index, view, None)
@@ -298,6 +309,11 @@ impl<T: Item> List<T> {
     /// Shows the list itself, without its items.
     pub fn show_empty(&mut self, view: ViewId) {
         self.track.grant(view);
+    }
+
+    /// Takes [`List::show_empty`] back.
+    pub fn hide_empty(&mut self, view: ViewId) {
+        self.track.revoke(view);
     }
 
     fn give(&mut self, index: usize, view: ViewId, tag: Option<Tag>) -> bool {
@@ -477,6 +493,10 @@ impl<T: Item> Field for List<T> {
 
     fn inside<'a>(&'a self, _slot: &'a Self::Slot) -> Option<&'a Granted> {
         self.track.granted()
+    }
+
+    fn shown(&self) -> (ViewSet, ViewSet) {
+        self.track.shown()
     }
 
     fn told(slot: &Self::Slot) -> Option<&ViewSet> {

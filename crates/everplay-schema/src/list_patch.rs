@@ -62,6 +62,14 @@ impl<T: Item> List<T> {
     }
 
     pub(crate) fn encode(&mut self, spec: &FieldSpec, scope: &Scope, cx: &mut Patch<'_>) {
+        let own_scope;
+        let scope = match self.track.own_scope(scope) {
+            Some(own) => {
+                own_scope = own;
+                &own_scope
+            }
+            None => scope,
+        };
         let fresh_scope;
         let scope = if self.track.fresh && scope.old != scope.new {
             fresh_scope = Scope { old: scope.new.clone(), ..scope.clone() };
@@ -483,7 +491,7 @@ impl<T: Item> List<T> {
     }
 
     fn entry_scope(&self, index: usize, spec: &FieldSpec, scope: &Scope) -> Option<Scope> {
-        if !spec.per_item() && !spec.views_below {
+        if !spec.per_item() && !spec.views_below && !scope.alone {
             return None;
         }
         let entry = &self.entries[index];
@@ -575,6 +583,7 @@ impl<T: Item> List<T> {
 
     pub(crate) fn encode_full(&self, spec: &FieldSpec, scope: FullScope, cx: &mut Full<'_>) {
         let owner = self.track.ref_id;
+        let scope = scope.collection(cx.part, cx.alone, self.track.granted());
         if cx.writes(scope) && cx.form == FullForm::Rejoin {
             cx.op(owner).push(op::CLEAR);
         }

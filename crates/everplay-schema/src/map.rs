@@ -138,6 +138,12 @@ impl<T: Item> Map<T> {
         self.keys.get(key).is_some_and(|index| self.slab.show(*index, view, Some(tag)))
     }
 
+    /// Shows the entry from now on: the view gets changes and full
+    /// states, but not what is there by now. `tag`: also fields with these bits; zero for none.
+    pub fn show_later(&mut self, key: &str, view: ViewId, tag: Tag) -> bool {
+        self.keys.get(key).is_some_and(|index| self.slab.show_later(*index, view, tag))
+    }
+
     /// Takes everything shown of the entry back.
     pub fn hide(&mut self, key: &str, view: ViewId) -> bool {
         self.keys.get(key).is_some_and(|index| self.slab.hide(*index, view, None))
@@ -161,6 +167,11 @@ impl<T: Item> Map<T> {
     /// Shows the map itself, without its entries.
     pub fn show_empty(&mut self, view: ViewId) {
         self.slab.track.grant(view);
+    }
+
+    /// Takes [`Map::show_empty`] back.
+    pub fn hide_empty(&mut self, view: ViewId) {
+        self.slab.track.revoke(view);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::number::put_uint;
 use crate::output::{Target, op};
 use crate::structure::{Change, Field, Patch, StructSlot, Structure, Visitor, VisitorRef};
 use crate::types::{FieldSpec, Kind, TypeNo, TypeTable};
-use crate::view::{FieldTag, Granted, Reach, Scope, ViewId, ViewSet};
+use crate::view::{Granted, Reach, Scope, ViewId, ViewSet};
 
 /// Appends a refId, with the TYPE_ID when the instance's type is not the declared one.
 pub(crate) fn put_instance(out: &mut Vec<u8>, ref_id: u32, type_no: TypeNo, spec: &FieldSpec) {
@@ -104,21 +104,34 @@ impl Changes<'_, '_> {
         value: &mut F,
         slot: &mut F::Slot,
     ) {
-        let (owner, cx) = (self.owner, &mut *self.cx);
+        let owner = self.owner;
         if self.scope.private || spec.unsent() {
             if change != Change::None {
-                put_change(change, spec, value, slot, Target::Private, owner, cx);
+                put_change(change, spec, value, slot, Target::Private, owner, self.cx);
             }
             return;
         }
         let (old, new) = audience(spec, self.scope, told.as_ref(), value.inside(slot));
+        let shown = self.scope.alone.then(|| value.shown());
+        let (later_old, later_new) = self.scope.later(spec);
+        let cx = &mut *self.cx;
         let (Reach::Views(old), Reach::Views(new)) = (&old, &new) else {
             if change != Change::None {
                 put_change(change, spec, value, slot, Target::Shared, owner, cx);
             }
             return;
         };
-        let kept = old.intersection(new);
+        // Where something inside was shown, the field leading there is sent at once.
+        let (led, leads) = match (shown, value.inside(slot)) {
+            (Some((old, new)), _) => (ViewSet::EMPTY, new.difference(&old)),
+            (None, Some(inside)) => (told.unwrap_or_default(), inside.now.clone()),
+            (None, None) => (ViewSet::EMPTY, ViewSet::EMPTY),
+        };
+        let kept = old.intersection(new).union(&later_new);
+        let had = old.difference(&later_old.difference(&led));
+        let gained = new.difference(&later_new.difference(&leads)).difference(&had);
+        let gained = if self.scope.alone { gained.union(&self.scope.new.and(&leads)) } else { gained };
+        let (old, new) = (&old.union(&later_old), &new.union(&later_new));
         match change {
             Change::None => {}
             // Views that lose the field with this patch lose it by the same operation.
@@ -135,7 +148,6 @@ impl Changes<'_, '_> {
         if !value.is_set() {
             return;
         }
-        let gained = new.difference(old);
         if !gained.is_empty() {
             let out = cx.out.op(Target::Views { audience: &gained, journal: false }, owner);
             out.push(op::ADD | spec.index);
@@ -197,6 +209,9 @@ fn audience(
     };
     let mut old = scope.members_old.audience(tag);
     let mut new = scope.members_new.audience(tag);
+    if scope.alone {
+        return (Reach::Views(scope.old.and(&old)), Reach::Views(scope.new.and(&new)));
+    }
     if let Some(told) = told {
         old = old.union(told);
     }
@@ -222,7 +237,12 @@ impl Visitor for Descend<'_, '_> {
         if spec.modifiers.view.is_none() {
             return value.descend(slot, spec, self.scope, self.cx);
         }
-        let (old, new) = audience(spec, self.scope, F::told(slot), value.inside(slot));
+        let (old, new) = if self.scope.alone {
+            let (old, new) = value.shown();
+            (Reach::Views(self.scope.old.and(&old)), Reach::Views(self.scope.new.and(&new)))
+        } else {
+            audience(spec, self.scope, F::told(slot), value.inside(slot))
+        };
         let below = Scope { old, new, ..self.scope.clone() };
         value.descend(slot, spec, &below, self.cx);
     }
@@ -316,6 +336,9 @@ pub(crate) fn item_scope(
         members_old.base = members_old.base.union(&subscribed.seen);
         members_new.base = members_new.base.union(&subscribed.now);
     }
+    if !per_item && scope.alone {
+        return Scope { members_old, members_new, ..scope.clone() };
+    }
     if !per_item {
         // Where only some see the collection, being shown what it is in is being shown its items.
         if matches!(scope.old, Reach::Views(_)) {
@@ -326,8 +349,9 @@ pub(crate) fn item_scope(
         }
         return Scope { members_old, members_new, ..scope.clone() };
     }
-    let mut old = members_old.audience(FieldTag::Default);
-    let mut new = members_new.audience(FieldTag::Default);
+    let mut old = members_old.all();
+    let mut new = members_new.all();
+    let inside = inside.filter(|_| !scope.alone);
     if let Some(inside) = inside {
         old = old.union(&inside.seen);
         new = new.union(&inside.now);
@@ -338,5 +362,6 @@ pub(crate) fn item_scope(
         members_old,
         members_new,
         private: scope.private,
+        alone: scope.alone,
     }
 }

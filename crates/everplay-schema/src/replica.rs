@@ -9,7 +9,7 @@ use crate::patch;
 use crate::restore::{FORMAT_VERSION, Load, Meta, RestoreError, Stored};
 use crate::structure::{ArrayForm, Patch, State, StructSlot, Structure};
 use crate::types::{FieldSpec, Kind, Modifiers, TypeTable};
-use crate::view::{Scope, Tag, ViewId, ViewSet, Visibility};
+use crate::view::{Following, Scope, Tag, ViewId, ViewSet, Visibility};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +29,7 @@ pub struct Replica<S: Structure> {
     journal: Vec<u8>,
     next_ref: u32,
     form: ArrayForm,
+    following: Following,
     owner: u64,
     /// What views were given on the root.
     visibility: Visibility,
@@ -84,6 +85,7 @@ impl<S: Structure> Replica<S> {
             journal: Vec::new(),
             next_ref: 0,
             form: ArrayForm::default(),
+            following: Following::default(),
             owner: NEXT_OWNER.fetch_add(1, Ordering::Relaxed),
             visibility: Visibility::default(),
             views: ViewSet::default(),
@@ -112,6 +114,11 @@ impl<S: Structure> Replica<S> {
         self.form = form;
     }
 
+    /// Chooses what follows an instance that is shown; nested structs do unless set. Not part of snapshots.
+    pub fn set_following(&mut self, following: Following) {
+        self.following = following;
+    }
+
     /// Encodes all changes since the last call. False: nothing changed, and the results are empty.
     ///
     /// The results can be read until the next call. Allocates nothing once its buffers have grown.
@@ -132,12 +139,14 @@ impl<S: Structure> Replica<S> {
             views: !self.views.is_empty(),
             again: false,
         };
-        if self.visibility == Visibility::default() {
+        let alone = self.following == Following::Nothing;
+        if self.visibility == Visibility::default() && !alone {
             patch::walk(&mut self.state, &mut self.slot, &Scope::SHARED, &mut cx);
         } else {
             let scope = Scope {
                 members_old: self.visibility.seen.clone(),
                 members_new: self.visibility.now.clone(),
+                alone,
                 ..Scope::SHARED
             };
             patch::walk(&mut self.state, &mut self.slot, &scope, &mut cx);
@@ -207,13 +216,14 @@ impl<S: Structure> Replica<S> {
 
     fn full(&self, part: Part, form: FullForm, out: &mut Vec<u8>) {
         let mut scope = FullScope::ROOT;
+        let alone = self.following == Following::Nothing;
         // The shared part starts at the root without a switch.
         let mut at = 0;
         if let Part::View(view) = part {
             scope = scope.given(view, &self.visibility.now);
             at = NO_REF;
         }
-        let mut cx = Full { types: &self.types, out, part, form, at };
+        let mut cx = Full { types: &self.types, out, part, form, at, alone };
         cx.structure(&self.state, &self.slot, scope);
     }
 
@@ -244,6 +254,12 @@ impl<S: Structure> Replica<S> {
     /// Shows the root's default-tagged fields to a view, and those with one of the tag's bits.
     pub fn show_root(&mut self, view: ViewId, tag: Option<Tag>) {
         self.visibility.now.show(view, tag);
+    }
+
+    /// Shows the root's default-tagged fields from now on: the view gets changes and full states, but not what is
+    /// there by now.
+    pub fn show_root_later(&mut self, view: ViewId, tag: Tag) {
+        self.visibility.now.show_later(view, tag);
     }
 
     /// Takes back what [`Replica::show_root`] gave: everything, or tag bits.

@@ -251,6 +251,16 @@ impl<K: Key, T: Item> Slab<K, T> {
         true
     }
 
+    pub(crate) fn show_later(&mut self, index: u32, view: ViewId, tag: Tag) -> bool {
+        let Some(at) = self.find(index).filter(|at| self.entries[*at].value.is_some()) else {
+            return false;
+        };
+        self.touch(at);
+        self.entries[at].visibility.get_or_insert_default().now.show_later(view, tag);
+        self.track.visibility().granted.now.insert(view);
+        true
+    }
+
     /// A stream's item for a view: it waits its turn.
     pub(crate) fn queue(&mut self, index: u32, view: ViewId) -> bool {
         let Some(at) = self.find(index).filter(|at| self.entries[*at].value.is_some()) else {
@@ -311,6 +321,14 @@ impl<K: Key, T: Item> Slab<K, T> {
     }
 
     pub(crate) fn descend(&mut self, spec: &FieldSpec, scope: &Scope, cx: &mut Patch<'_>) {
+        let own_scope;
+        let scope = match self.track.own_scope(scope) {
+            Some(own) => {
+                own_scope = own;
+                &own_scope
+            }
+            None => scope,
+        };
         let fresh_scope;
         let scope = if self.track.fresh && scope.old != scope.new {
             fresh_scope = Scope { old: scope.new.clone(), ..scope.clone() };
@@ -429,7 +447,7 @@ impl<K: Key, T: Item> Slab<K, T> {
     fn entry_scope(&self, at: usize, spec: &FieldSpec, scope: &Scope) -> Option<Scope> {
         let entry = &self.entries[at];
         let per_item = (spec.per_item() || is_stream(spec)) && entry.index >= self.broadcast_until(spec);
-        if !per_item && !spec.views_below {
+        if !per_item && !spec.views_below && !scope.alone {
             return None;
         }
         let inside = entry.value.as_ref().and_then(|value| value.inside(&entry.slot));
@@ -662,6 +680,7 @@ impl<K: Key, T: Item> Slab<K, T> {
     pub(crate) fn full(&self, spec: &FieldSpec, scope: FullScope, cx: &mut Full<'_>) {
         let owner = self.track.ref_id;
         let stream = is_stream(spec);
+        let scope = scope.collection(cx.part, cx.alone && !stream, self.track.granted());
         let writes = cx.writes(scope);
         if writes && cx.form == FullForm::Rejoin {
             cx.op(owner).push(op::CLEAR);

@@ -129,6 +129,10 @@ pub trait Field: Send + Sized + 'static {
     fn inside<'a>(&'a self, _slot: &'a Self::Slot) -> Option<&'a Granted> {
         None
     }
+    /// Views the value itself was shown to, before and after.
+    fn shown(&self) -> (ViewSet, ViewSet) {
+        (ViewSet::EMPTY, ViewSet::EMPTY)
+    }
     /// Views that were told of what is in this place because they see something inside.
     fn told(_slot: &Self::Slot) -> Option<&ViewSet> {
         None
@@ -400,6 +404,10 @@ impl<T: Optional> Field for Option<T> {
 
     fn told(slot: &Self::Slot) -> Option<&ViewSet> {
         T::told(&slot.slot)
+    }
+
+    fn shown(&self) -> (ViewSet, ViewSet) {
+        self.as_ref().map_or((ViewSet::EMPTY, ViewSet::EMPTY), Field::shown)
     }
 
     fn descend(&mut self, slot: &mut Self::Slot, spec: &FieldSpec, scope: &Scope, cx: &mut Patch<'_>) {

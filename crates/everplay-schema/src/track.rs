@@ -4,7 +4,7 @@ use crate::meta;
 use crate::output::NO_REF;
 use crate::restore::Load;
 use crate::structure::{Change, Patch};
-use crate::view::{Granted, ViewId, ViewSet};
+use crate::view::{Granted, Scope, ViewId, ViewSet};
 
 /// What a structure remembers of a collection in one of its fields: the refId clients know there.
 #[derive(Debug)]
@@ -99,6 +99,28 @@ impl Track {
     /// Shows the collection itself.
     pub(crate) fn grant(&mut self, view: ViewId) {
         self.visibility().granted.now.insert(view);
+    }
+
+    /// Views the collection itself was shown to, before and after.
+    pub(crate) fn shown(&self) -> (ViewSet, ViewSet) {
+        let granted = self.granted();
+        granted.map_or((ViewSet::EMPTY, ViewSet::EMPTY), |set| (set.seen.clone(), set.now.clone()))
+    }
+
+    /// The scope of what is in the collection where nothing follows.
+    pub(crate) fn own_scope(&self, scope: &Scope) -> Option<Scope> {
+        let nobody = ViewSet::EMPTY;
+        scope.alone.then(|| match self.granted() {
+            Some(granted) => scope.only(&granted.seen, &granted.now),
+            None => scope.only(&nobody, &nobody),
+        })
+    }
+
+    /// Takes the collection itself back.
+    pub(crate) fn revoke(&mut self, view: ViewId) {
+        if let Some(views) = &mut self.views {
+            views.granted.now.remove(view);
+        }
     }
 
     /// Shows all items.

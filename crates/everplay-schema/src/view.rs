@@ -15,6 +15,19 @@ pub struct ViewId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tag(pub u32);
 
+/// The bit kept beside the tags for [`crate::Replica::show_root_later`] and the like; no field has it.
+const LATER: u32 = 1 << 31;
+
+/// What a view that was shown an instance gets of what is in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Following {
+    /// Nested structs and collections without a tag of their own follow the instance they are in.
+    #[default]
+    Nested,
+    /// Nothing follows: every struct and every collection is shown by itself.
+    Nothing,
+}
+
 /// The tag of a filtered field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldTag {
@@ -147,6 +160,7 @@ impl Members {
         match tag {
             FieldTag::Default => self.base.clone(),
             FieldTag::Bits(bits) => {
+                let bits = bits & !LATER;
                 let mut set = ViewSet::default();
                 for (bit, views) in &self.tags {
                     if bits & bit != 0 {
@@ -155,6 +169,25 @@ impl Members {
                 }
                 set
             }
+        }
+    }
+
+    /// Views that get changes and full states, but not what was there before.
+    pub(crate) fn later(&self) -> ViewSet {
+        let later = self.tags.iter().find(|(bit, _)| *bit == LATER);
+        later.map_or(ViewSet::EMPTY, |(_, views)| views.clone())
+    }
+
+    /// Views that were shown the instance, now or later.
+    pub(crate) fn all(&self) -> ViewSet {
+        self.base.union(&self.later())
+    }
+
+    pub(crate) fn show_later(&mut self, view: ViewId, tag: Tag) {
+        let shown = self.base.contains(view);
+        self.show(view, Some(if shown { tag } else { Tag(tag.0 | LATER) }));
+        if !shown {
+            self.base.remove(view);
         }
     }
 
@@ -175,6 +208,9 @@ impl Members {
 
     pub(crate) fn show(&mut self, view: ViewId, tag: Option<Tag>) {
         self.base.insert(view);
+        self.tags.iter_mut().filter(|(bit, _)| *bit == LATER).for_each(|(_, views)| {
+            views.remove(view);
+        });
         let bits = tag.map_or(0, |tag| tag.0);
         for bit in (0..32).map(|shift| 1u32 << shift).filter(|bit| bits & bit != 0) {
             match self.tags.iter_mut().find(|(known, _)| *known == bit) {
@@ -243,6 +279,8 @@ pub struct Scope {
     pub(crate) members_new: Members,
     /// Server-only: nothing of it is sent.
     pub(crate) private: bool,
+    /// What is inside does not follow.
+    pub(crate) alone: bool,
 }
 
 impl Scope {
@@ -253,6 +291,7 @@ impl Scope {
         members_old: Members::EMPTY,
         members_new: Members::EMPTY,
         private: false,
+        alone: false,
     };
 
     /// Nobody sees the structure; it is only journaled.
@@ -262,7 +301,31 @@ impl Scope {
         members_old: Members::EMPTY,
         members_new: Members::EMPTY,
         private: true,
+        alone: false,
     };
+
+    /// Views that were shown a field later, before and after.
+    pub(crate) fn later(&self, spec: &crate::types::FieldSpec) -> (ViewSet, ViewSet) {
+        let of = |reach: &Reach, members: &Members| {
+            let later = reach.and(&members.later());
+            match spec.modifiers.view {
+                Some(tag @ FieldTag::Bits(_)) if !later.is_empty() => {
+                    later.intersection(&members.audience(tag))
+                }
+                _ => later,
+            }
+        };
+        (of(&self.old, &self.members_old), of(&self.new, &self.members_new))
+    }
+
+    /// The scope of what is in a structure that does not follow: `old` and `new` have it.
+    pub(crate) fn only(&self, old: &ViewSet, new: &ViewSet) -> Scope {
+        let within = |reach: &Reach, set: &ViewSet| match reach {
+            Reach::All => Reach::All,
+            Reach::Views(views) => Reach::Views(views.intersection(set)),
+        };
+        Scope { old: within(&self.old, old), new: within(&self.new, new), ..self.clone() }
+    }
 
     /// Whether everything is the same before and after, so that only what was touched needs a look.
     pub(crate) fn is_steady(&self) -> bool {

@@ -8,6 +8,8 @@ mod compare;
 mod run;
 #[path = "../examples/vectors/schema.rs"]
 mod schema;
+#[path = "../examples/vectors/views.rs"]
+mod views;
 #[path = "../examples/vectors/world.rs"]
 mod world;
 
@@ -38,6 +40,20 @@ fn every_recorded_case_passes_in_both_forms() {
         for (name, outcome) in outcomes(form) {
             assert!(outcome.failures.is_empty(), "{name} {form:?}: {:#?}", outcome.failures);
         }
+    }
+}
+
+/// Random cases with views, made with the official encoder and our own generator: what is shown, when and with which
+/// tag, and mutations in between.
+#[test]
+fn views_get_what_the_official_encoder_gives_them() {
+    let files = case::files(&folder("vectors-views")).expect("the cases are in the repository");
+    assert!(files.len() >= 40, "{} cases", files.len());
+    for (file, form) in files.iter().flat_map(|file| [(file, ArrayForm::Native), (file, ArrayForm::Portable)])
+    {
+        let outcome = case::load(file).and_then(|case| run::run(&case, form, true));
+        let outcome = outcome.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        assert!(outcome.failures.is_empty(), "{} {form:?}: {:#?}", file.display(), outcome.failures);
     }
 }
 

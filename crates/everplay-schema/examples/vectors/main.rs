@@ -16,6 +16,8 @@ mod compare;
 mod run;
 #[path = "schema.rs"]
 mod schema;
+#[path = "views.rs"]
+mod views;
 #[path = "world.rs"]
 mod world;
 

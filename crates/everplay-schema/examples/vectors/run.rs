@@ -4,7 +4,7 @@ use crate::case::{hex, unhex};
 use crate::compare::{canonical, same};
 use crate::schema::Schema;
 use crate::world::World;
-use everplay_schema::{ArrayForm, Decoder, DynStruct, FullForm, Generation, Replica, ViewId};
+use everplay_schema::{ArrayForm, Decoder, DynStruct, Following, FullForm, Generation, Replica, ViewId};
 use serde_json::{Value as Json, json};
 
 /// What came of a case.
@@ -70,6 +70,7 @@ impl Run<'_> {
         }
         let mut replica = Replica::with_types(tree, schema.types.clone());
         replica.set_array_form(self.form);
+        replica.set_following(Following::Nothing);
         for op in list(&self.case["initialOps"]) {
             apply(&mut world, op, &mut replica)?;
         }
@@ -83,6 +84,7 @@ impl Run<'_> {
                 self.add_client(&name)?;
             }
         } else {
+            world.show_views(&mut replica)?;
             replica.patch();
             pending = patches(&world, &replica);
             for (name, bytes) in fulls(&world, &replica) {
@@ -102,6 +104,7 @@ impl Run<'_> {
             for op in list(&step["ops"]) {
                 apply(&mut world, op, &mut replica)?;
             }
+            world.show_views(&mut replica)?;
             replica.patch();
             let mut sent = patches(&world, &replica);
             for (name, before) in std::mem::take(&mut pending) {
@@ -272,7 +275,12 @@ fn list(value: &Json) -> &[Json] {
 }
 
 fn apply(world: &mut World<'_>, op: &Json, replica: &mut Replica<DynStruct>) -> Result<(), String> {
-    if world.apply_view(op, replica)? { Ok(()) } else { world.apply(op, replica.get_mut()) }
+    if world.apply_view(op, replica)? {
+        return Ok(());
+    }
+    world.apply(op, replica.get_mut())?;
+    world.follow();
+    Ok(())
 }
 
 fn names(world: &World<'_>) -> Vec<String> {

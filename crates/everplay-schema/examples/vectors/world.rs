@@ -5,6 +5,7 @@
 //! there, so it is a new one to clients: the one difference Rust's ownership forces.
 
 use crate::schema::Schema;
+use crate::views::{DEFAULT, Graph, Parent, Seen};
 use everplay_schema::{
     Child, CollectionKind, DynField, DynItem, DynStruct, FieldTag, ItemId, Kind, Map, Prim, Replica, Tag,
     TypeNo, Value, ViewId,
@@ -45,6 +46,7 @@ pub(crate) struct World<'s> {
     objects: Vec<Object>,
     ids: HashMap<String, Id>,
     views: Vec<(String, ViewId)>,
+    seen: HashMap<ViewId, Seen>,
 }
 
 const ROOT: Id = 0;
@@ -52,7 +54,13 @@ const ROOT: Id = 0;
 impl<'s> World<'s> {
     /// A root with what exists from the start, and the tree of the same shape.
     pub(crate) fn new(schema: &'s Schema) -> (Self, DynStruct) {
-        let mut world = World { schema, objects: Vec::new(), ids: HashMap::new(), views: Vec::new() };
+        let mut world = World {
+            schema,
+            objects: Vec::new(),
+            ids: HashMap::new(),
+            views: Vec::new(),
+            seen: HashMap::new(),
+        };
         let root = world.make(0);
         world.ids.insert("root".to_owned(), root);
         let tree = world.build_struct(root);
@@ -654,99 +662,113 @@ impl<'s> World<'s> {
         if name == "viewDispose" {
             replica.remove_view(view);
             self.views.retain(|(known, _)| *known != label);
+            self.seen.remove(&view);
             return Ok(true);
         }
         let target = self.target(&op["target"])?;
-        let tag = op["tag"].as_i64().filter(|tag| *tag != -1).map(|tag| Tag(tag as u32));
+        if self.is_stream(target) || self.parent(target).is_some_and(|parent| self.is_stream(parent.id)) {
+            return self.apply_stream(name, target, view, replica).map(|()| true);
+        }
+        let tag = op["tag"].as_i64().unwrap_or(DEFAULT);
+        // A detached instance cannot be added.
+        if target != ROOT && self.parent(target).is_none() {
+            return Ok(true);
+        }
+        let mut seen = self.seen.remove(&view).unwrap_or_default();
         match name {
-            "viewAdd" => self.show(target, view, tag, replica)?,
-            "viewRemove" => self.hide(target, view, tag, replica)?,
-            "viewSubscribe" => self.subscribe(target, view, true, replica)?,
-            "viewUnsubscribe" => {
-                self.subscribe(target, view, false, replica)?;
-                for (_, slot) in self.children(target) {
-                    if let Slot::Object(child) = slot {
-                        self.hide(child, view, None, replica)?;
-                    }
-                }
-            }
+            "viewAdd" => seen.add(self, target, tag),
+            "viewRemove" => seen.remove(self, target, tag),
+            "viewSubscribe" => seen.subscribe(self, target),
+            "viewUnsubscribe" => seen.unsubscribe(self, target),
             other => return Err(format!("unknown operation {other}")),
         }
+        self.seen.insert(view, seen);
         Ok(true)
     }
 
-    /// Shows an object and, as the official `add` does, what it holds by now.
+    /// Streams send what they were asked for by turns: our own calls do the same.
+    fn apply_stream(
+        &self,
+        name: &str,
+        target: Id,
+        view: ViewId,
+        replica: &mut Replica<DynStruct>,
+    ) -> Result<(), String> {
+        match name {
+            "viewAdd" | "viewRemove" => {
+                for path in self.paths(target) {
+                    let what = if name == "viewAdd" { Give::Show(None) } else { Give::Hide(None) };
+                    give(replica.get_mut(), &path, view, what)?;
+                }
+                Ok(())
+            }
+            _ => self.subscribe(target, view, name == "viewSubscribe", replica),
+        }
+    }
+
+    /// Notes what a mutation means to views.
+    pub(crate) fn follow(&mut self) {
+        let mut seen = std::mem::take(&mut self.seen);
+        seen.values_mut().for_each(|seen| seen.follow(self));
+        self.seen = seen;
+    }
+
+    /// Gives every view exactly what the official encoder gives it by now.
+    pub(crate) fn show_views(&mut self, replica: &mut Replica<DynStruct>) -> Result<(), String> {
+        let mut all = std::mem::take(&mut self.seen);
+        for (view, seen) in &mut all {
+            seen.inherit(self, ROOT);
+            self.show(ROOT, &mut Vec::new(), *view, seen, replica)?;
+        }
+        self.seen = all;
+        Ok(())
+    }
+
     fn show(
         &self,
         object: Id,
+        path: &mut Path,
         view: ViewId,
-        tag: Option<Tag>,
+        seen: &Seen,
         replica: &mut Replica<DynStruct>,
     ) -> Result<(), String> {
-        if object == ROOT {
-            replica.show_root(view, tag);
+        if self.is_stream(object) {
+            return Ok(());
         }
-        for path in self.paths(object) {
-            let stream = give(replica.get_mut(), &path, view, tag, true)?;
-            if stream {
-                return Ok(());
+        let shown = seen.is_visible(object);
+        let (given, other) = (Tag(seen.tags(object)), Tag(!seen.tags(object) & TAGS));
+        if shown && seen.is_above(object) {
+            if object == ROOT {
+                replica.hide_root(view, Some(other));
+                replica.show_root_later(view, given);
+            } else {
+                give(replica.get_mut(), path, view, Give::Hide(Some(other)))?;
+                give(replica.get_mut(), path, view, Give::Later(given))?;
             }
+        } else if shown {
+            if object == ROOT {
+                replica.show_root(view, Some(given));
+                replica.hide_root(view, Some(other));
+            } else {
+                give(replica.get_mut(), path, view, Give::Show(Some(given)))?;
+                give(replica.get_mut(), path, view, Give::Hide(Some(other)))?;
+            }
+        } else if object == ROOT {
+            replica.hide_root(view, None);
+        } else if self.is_struct(object)
+            || self.parent(object).is_none_or(|parent| parent.tag != Some(DEFAULT))
+        {
+            // Items of a default-tagged collection go one by one.
+            give(replica.get_mut(), path, view, Give::Hide(None))?;
         }
-        for child in self.followers(object, tag) {
-            self.show(child, view, tag, replica)?;
+        for (step, slot) in self.children(object) {
+            if let Slot::Object(child) = slot {
+                path.push(step);
+                self.show(child, path, view, seen, replica)?;
+                path.pop();
+            }
         }
         Ok(())
-    }
-
-    fn hide(
-        &self,
-        object: Id,
-        view: ViewId,
-        tag: Option<Tag>,
-        replica: &mut Replica<DynStruct>,
-    ) -> Result<(), String> {
-        if object == ROOT {
-            replica.hide_root(view, tag);
-        }
-        for path in self.paths(object) {
-            give(replica.get_mut(), &path, view, tag, false)?;
-        }
-        let item = self.paths(object).iter().any(|path| !matches!(path.last(), Some(Step::Field(_)) | None));
-        for child in self.followers(object, tag) {
-            let tagged = self.is_tagged(object, child);
-            if tagged || (item && tag.is_none()) {
-                self.hide(child, view, tag, replica)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn is_tagged(&self, object: Id, child: Id) -> bool {
-        let Object::Struct { ty, fields } = &self.objects[object] else { return true };
-        let specs = &self.schema.types.get(*ty).fields;
-        let mut holding = fields.iter().zip(specs).filter(|(slot, _)| **slot == Slot::Object(child));
-        holding.any(|(_, spec)| spec.modifiers.view.is_some())
-    }
-
-    /// What is shown together with an object: children in fields whose tag does not forbid it, and items.
-    fn followers(&self, object: Id, tag: Option<Tag>) -> Vec<Id> {
-        let fits = |at: usize| match &self.objects[object] {
-            Object::Struct { ty, .. } => match self.schema.types.get(*ty).fields[at].modifiers.view {
-                None | Some(FieldTag::Default) => true,
-                Some(FieldTag::Bits(bits)) => tag.is_some_and(|tag| tag.0 & bits != 0),
-            },
-            _ => true,
-        };
-        let children = self.children(object).into_iter();
-        let mut found = Vec::new();
-        for (step, slot) in children {
-            if let Slot::Object(child) = slot
-                && !matches!(step, Step::Field(at) if !fits(at))
-            {
-                found.push(child);
-            }
-        }
-        found
     }
 
     fn subscribe(
@@ -772,6 +794,58 @@ impl<'s> World<'s> {
             }
         }
         Ok(())
+    }
+}
+
+impl Graph for World<'_> {
+    fn parent(&self, of: Id) -> Option<Parent> {
+        let mut found = None;
+        for id in 0..self.objects.len() {
+            for (step, slot) in self.children(id) {
+                if slot == Slot::Object(of) && (id == ROOT || self.parent(id).is_some()) {
+                    let collection = !matches!(step, Step::Field(_));
+                    let tag = match step {
+                        Step::Field(at) => self.tag(id, at),
+                        _ => self.parent(id).and_then(|parent| parent.tag),
+                    };
+                    found = Some(Parent { id, collection, tag });
+                }
+            }
+        }
+        found
+    }
+
+    fn held(&self, of: Id) -> Vec<(Option<i64>, Id)> {
+        let held = self.children(of).into_iter().filter_map(|(step, slot)| match (step, slot) {
+            (Step::Field(at), Slot::Object(id)) => Some((self.tag(of, at), id)),
+            (_, Slot::Object(id)) => Some((None, id)),
+            _ => None,
+        });
+        held.collect()
+    }
+
+    fn is_struct(&self, of: Id) -> bool {
+        matches!(self.objects[of], Object::Struct { .. })
+    }
+
+    fn is_primitive(&self, of: Id) -> bool {
+        !self.is_struct(of) && matches!(self.item_kind(of), Kind::Prim(_))
+    }
+
+    fn is_stream(&self, of: Id) -> bool {
+        let Object::Bag { kind, .. } = &self.objects[of] else { return false };
+        matches!(kind, Kind::Collection(CollectionKind::Stream, _))
+    }
+}
+
+impl World<'_> {
+    /// The view tag of a struct's field.
+    fn tag(&self, of: Id, at: usize) -> Option<i64> {
+        let Object::Struct { ty, .. } = &self.objects[of] else { return None };
+        self.schema.types.get(*ty).fields[at].modifiers.view.map(|tag| match tag {
+            FieldTag::Default => DEFAULT,
+            FieldTag::Bits(bits) => i64::from(bits),
+        })
     }
 }
 
@@ -842,40 +916,56 @@ fn field_at<'t>(tree: &'t mut DynStruct, path: &[Step]) -> Result<&'t mut DynFie
     }
 }
 
-/// Shows or hides what is at the end of a path; true for a stream's item, which waits its turn.
-fn give(
-    tree: &mut DynStruct,
-    path: &[Step],
-    view: ViewId,
-    tag: Option<Tag>,
-    show: bool,
-) -> Result<bool, String> {
+/// What a view gets.
+#[derive(Clone, Copy)]
+enum Give {
+    Show(Option<Tag>),
+    Later(Tag),
+    Hide(Option<Tag>),
+}
+
+/// All bits a tag can have in a case.
+const TAGS: u32 = u32::MAX >> 1;
+
+/// Shows or hides what is at the end of a path.
+fn give(tree: &mut DynStruct, path: &[Step], view: ViewId, what: Give) -> Result<(), String> {
     macro_rules! give {
         ($collection:ident, $key:expr) => {
-            match (show, tag) {
-                (true, Some(tag)) => $collection.show_tagged($key, view, tag),
-                (true, None) => $collection.show($key, view),
-                (false, Some(tag)) => $collection.hide_tagged($key, view, tag),
-                (false, None) => $collection.hide($key, view),
+            match what {
+                Give::Show(Some(tag)) => $collection.show_tagged($key, view, tag),
+                Give::Show(None) => $collection.show($key, view),
+                Give::Later(tag) => $collection.show_later($key, view, tag),
+                Give::Hide(Some(tag)) => $collection.hide_tagged($key, view, tag),
+                Give::Hide(None) => $collection.hide($key, view),
             }
         };
     }
-    let Some((last, above)) = path.split_last() else { return Ok(false) };
+    macro_rules! collection {
+        ($collection:ident) => {
+            match what {
+                Give::Show(_) | Give::Later(_) => $collection.show_empty(view),
+                Give::Hide(None) => $collection.hide_empty(view),
+                Give::Hide(Some(_)) => {}
+            }
+        };
+    }
+    let Some((last, above)) = path.split_last() else { return Ok(()) };
     if let Step::Field(position) = last {
         match struct_at(tree, above)?.field_mut(*position) {
-            DynField::Struct(Some(child)) => match (show, tag) {
-                (true, Some(tag)) => child.show_tagged(view, tag),
-                (true, None) => child.show(view),
-                (false, Some(tag)) => child.hide_tagged(view, tag),
-                (false, None) => child.hide(view),
+            DynField::Struct(Some(child)) => match what {
+                Give::Show(Some(tag)) => child.show_tagged(view, tag),
+                Give::Show(None) => child.show(view),
+                Give::Later(tag) => child.show_later(view, tag),
+                Give::Hide(Some(tag)) => child.hide_tagged(view, tag),
+                Give::Hide(None) => child.hide(view),
             },
-            DynField::List(Some(list)) if show => list.show_empty(view),
-            DynField::Map(Some(map)) if show => map.show_empty(view),
-            DynField::Set(Some(set)) if show => set.show_empty(view),
-            DynField::Collection(Some(all)) if show => all.show_empty(view),
+            DynField::List(Some(list)) => collection!(list),
+            DynField::Map(Some(map)) => collection!(map),
+            DynField::Set(Some(set)) => collection!(set),
+            DynField::Collection(Some(all)) => collection!(all),
             _ => {}
         }
-        return Ok(false);
+        return Ok(());
     }
     match (field_at(tree, above)?, last) {
         (DynField::List(Some(list)), Step::Index(at)) => {
@@ -892,9 +982,8 @@ fn give(
         }
         (DynField::Stream(Some(stream)), Step::Index(at)) => {
             let _ = nth(stream.iter(), *at).map(|id| give!(stream, id));
-            return Ok(true);
         }
         _ => {}
     }
-    Ok(false)
+    Ok(())
 }
