@@ -15,7 +15,7 @@ import type { Flight } from "./flight";
 import { Camera, zoom } from "./geometry";
 import { Keys } from "./keys";
 import { drawRadar } from "./radar";
-import { type Motion, distance, offset } from "./rules";
+import { type Controls, type Motion, RELEASED, distance, offset } from "./rules";
 import { type Kind, Scene } from "./scene";
 import { refusal } from "./sentences";
 import { Sound } from "./sound";
@@ -131,6 +131,10 @@ export class ArenaView {
     window.addEventListener("keydown", (event) => {
       if (event.code === "KeyM" && !event.repeat && !(event.target as Element).closest?.("input")) this.#toggleSound();
     }, { signal: this.#off.signal });
+    document.addEventListener("visibilitychange", () => {
+      // Nothing is drawn or sent in the background, and the room keeps the keys it knows.
+      if (document.hidden && this.#world.flying && !this.#frozen) this.#send(RELEASED);
+    }, { signal: this.#off.signal });
     this.#calmMedia.addEventListener("change", () => this.#drawTools(), { signal: this.#off.signal });
     this.#sized = new ResizeObserver(() => scene.resize(this.#stage.clientWidth, this.#stage.clientHeight));
     this.#sized.observe(this.#stage);
@@ -204,9 +208,7 @@ export class ArenaView {
     const due = this.#world.due(now);
     if (this.#frozen) return;
     for (let step = 0; step < due && this.#world.flying; step += 1) {
-      const keys = this.#keys.read(this.#world.pilot.ship!.heading);
-      const seq = this.#flight.steer(keys);
-      if (seq) this.#world.flown(seq, keys);
+      this.#send(this.#keys.read(this.#world.pilot.ship!.heading));
     }
     const picture = this.#world.picture(now);
     const own = picture.ships.find((ship) => ship.own);
@@ -229,6 +231,12 @@ export class ArenaView {
     }
     if (this.#was !== this.#world.flying) this.#turned(now);
     else if (!this.#was && this.#fellAt && now - this.#fellAt > LOOK_MS) this.#drawPanel();
+  }
+
+  /** Sends the keys of a step, and flies it. */
+  #send(keys: Controls): void {
+    const seq = this.#flight.steer(keys);
+    if (seq) this.#world.flown(seq, keys);
   }
 
   /** Got or lost the own ship. */
