@@ -383,7 +383,7 @@ impl<T: Item> List<T> {
 
 impl<T: Item> ListEntry<T> {
     fn removed(&self) -> Removed {
-        let mut seen = self.visibility.as_ref().map_or(ViewSet::EMPTY, |given| given.seen.base.clone());
+        let mut seen = self.visibility.as_ref().map_or(ViewSet::EMPTY, |given| given.seen.all());
         if let Some(inside) = self.value.inside(&self.slot) {
             seen = seen.union(&inside.seen);
         }

@@ -215,7 +215,7 @@ impl<T: Item> List<T> {
             Some(kept) => Target::Views { audience: kept, journal: true },
             None => Target::Shared,
         };
-        let by_ref = spec.per_item() && !scope.private;
+        let by_ref = (spec.per_item() || scope.by_item(spec)) && !scope.private;
         let positions = if by_ref { Target::Views { audience: &nobody, journal: true } } else { everyone };
         if self.cleared {
             cx.out.op(everyone, self.track.ref_id).push(op::CLEAR);
@@ -497,7 +497,7 @@ impl<T: Item> List<T> {
         let entry = &self.entries[index];
         let inside = entry.value.inside(&entry.slot);
         Some(item_scope(
-            spec.per_item(),
+            spec.per_item() || scope.by_item(spec),
             scope,
             entry.visibility.as_deref(),
             [self.track.subscribed(), inside],

@@ -446,7 +446,8 @@ impl<K: Key, T: Item> Slab<K, T> {
     /// The audience of an entry before and after; `None` for the collection's own.
     fn entry_scope(&self, at: usize, spec: &FieldSpec, scope: &Scope) -> Option<Scope> {
         let entry = &self.entries[at];
-        let per_item = (spec.per_item() || is_stream(spec)) && entry.index >= self.broadcast_until(spec);
+        let per_item = (spec.per_item() || is_stream(spec) || scope.by_item(spec))
+            && entry.index >= self.broadcast_until(spec);
         if !per_item && !spec.views_below && !scope.alone {
             return None;
         }

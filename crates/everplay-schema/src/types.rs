@@ -216,6 +216,11 @@ impl FieldSpec {
     }
 
     /// Items have to be shown one by one.
+    /// A collection of structs.
+    pub(crate) fn has_struct_items(&self) -> bool {
+        matches!(self.kind, Kind::Collection(_, ItemKind::Struct(_)))
+    }
+
     pub(crate) fn per_item(&self) -> bool {
         self.modifiers.view == Some(FieldTag::Default)
             && matches!(self.kind, Kind::Collection(_, ItemKind::Struct(_)))

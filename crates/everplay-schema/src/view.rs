@@ -304,6 +304,11 @@ impl Scope {
         alone: false,
     };
 
+    /// Whether items of a filtered collection are shown one by one because nothing follows.
+    pub(crate) fn by_item(&self, spec: &crate::types::FieldSpec) -> bool {
+        self.alone && matches!(self.new, Reach::Views(_)) && spec.has_struct_items()
+    }
+
     /// Views that were shown a field later, before and after.
     pub(crate) fn later(&self, spec: &crate::types::FieldSpec) -> (ViewSet, ViewSet) {
         let of = |reach: &Reach, members: &Members| {

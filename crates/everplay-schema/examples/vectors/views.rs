@@ -41,6 +41,10 @@ pub(crate) struct Seen {
     visible: HashSet<Id>,
     /// Visible only because something inside is: what they hold was not sent.
     above: HashSet<Id>,
+    /// Visible since what they are in is: patches tell of them no earlier than they are added.
+    latent: HashSet<Id>,
+    /// What the view was sent with the last patch.
+    sent: HashSet<Id>,
     tags: HashMap<Id, u32>,
     /// Subscribed collections with the items they had.
     subscribed: HashMap<Id, HashSet<Id>>,
@@ -54,6 +58,11 @@ impl Seen {
     /// Visible only for what is inside.
     pub(crate) fn is_above(&self, object: Id) -> bool {
         self.above.contains(&object)
+    }
+
+    /// Visible, but patches do not tell.
+    pub(crate) fn is_latent(&self, object: Id) -> bool {
+        self.latent.contains(&object)
     }
 
     pub(crate) fn tags(&self, object: Id) -> u32 {
@@ -83,7 +92,7 @@ impl Seen {
 
     fn add_above(&mut self, graph: &impl Graph, object: Id, tag: i64) {
         let Some(parent) = graph.parent(object) else { return };
-        if self.visible.insert(parent.id) {
+        if self.visible.insert(parent.id) || self.latent.remove(&parent.id) {
             self.above.insert(parent.id);
         }
         self.add_above(graph, parent.id, tag);
@@ -97,6 +106,7 @@ impl Seen {
         self.visible.remove(&object);
         let parent = graph.parent(object);
         if tag == DEFAULT && parent.is_some_and(|parent| parent.collection) && is_filtered(graph, object) {
+            self.sent.remove(&object);
             self.remove_held(graph, object);
         } else {
             for (field, held) in graph.held(object) {
@@ -136,7 +146,13 @@ impl Seen {
         self.subscribed.insert(collection, items);
     }
 
+    /// The patch is made.
+    pub(crate) fn settle(&mut self) {
+        self.sent = self.visible.difference(&self.latent).copied().collect();
+    }
+
     fn reveal(&mut self, object: Id) {
+        self.latent.remove(&object);
         self.visible.insert(object);
         self.above.remove(&object);
     }
@@ -164,12 +180,15 @@ impl Seen {
     }
 
     /// Before a patch: structures take over from what they are in, from the root down.
-    pub(crate) fn inherit(&mut self, graph: &impl Graph, object: Id) {
+    pub(crate) fn inherit(&mut self, graph: &impl Graph, object: Id, known: &HashSet<Id>) {
         for (_, held) in graph.held(object) {
             if self.visible.contains(&object) && shares_visibility(graph, held) && self.visible.insert(held) {
                 self.above.remove(&held);
+                if !graph.is_struct(object) && known.contains(&held) && !self.sent.contains(&held) {
+                    self.latent.insert(held);
+                }
             }
-            self.inherit(graph, held);
+            self.inherit(graph, held, known);
         }
     }
 }

@@ -11,7 +11,7 @@ use everplay_schema::{
     TypeNo, Value, ViewId,
 };
 use serde_json::Value as Json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 type Id = usize;
 
@@ -47,6 +47,8 @@ pub(crate) struct World<'s> {
     ids: HashMap<String, Id>,
     views: Vec<(String, ViewId)>,
     seen: HashMap<ViewId, Seen>,
+    /// What was in the tree with the last patch.
+    known: HashSet<Id>,
 }
 
 const ROOT: Id = 0;
@@ -60,6 +62,7 @@ impl<'s> World<'s> {
             ids: HashMap::new(),
             views: Vec::new(),
             seen: HashMap::new(),
+            known: HashSet::new(),
         };
         let root = world.make(0);
         world.ids.insert("root".to_owned(), root);
@@ -717,10 +720,12 @@ impl<'s> World<'s> {
     pub(crate) fn show_views(&mut self, replica: &mut Replica<DynStruct>) -> Result<(), String> {
         let mut all = std::mem::take(&mut self.seen);
         for (view, seen) in &mut all {
-            seen.inherit(self, ROOT);
+            seen.inherit(self, ROOT, &self.known);
             self.show(ROOT, &mut Vec::new(), *view, seen, replica)?;
+            seen.settle();
         }
         self.seen = all;
+        self.known = (0..self.objects.len()).filter(|id| *id == ROOT || self.parent(*id).is_some()).collect();
         Ok(())
     }
 
@@ -735,7 +740,7 @@ impl<'s> World<'s> {
         if self.is_stream(object) {
             return Ok(());
         }
-        let shown = seen.is_visible(object);
+        let shown = seen.is_visible(object) && !seen.is_latent(object);
         let (given, other) = (Tag(seen.tags(object)), Tag(!seen.tags(object) & TAGS));
         if shown && seen.is_above(object) {
             if object == ROOT {
