@@ -139,7 +139,15 @@ impl Seen {
         let items: HashSet<Id> = graph.held(collection).into_iter().map(|(_, item)| item).collect();
         if self.visible.contains(&collection) || graph.parent(collection).is_none() {
             self.reveal(collection);
-            items.iter().for_each(|item| self.reveal(*item));
+            let one_by_one = graph.parent(collection).is_some_and(|parent| parent.tag == Some(DEFAULT));
+            for item in &items {
+                if one_by_one {
+                    self.reveal(*item);
+                } else if self.visible.insert(*item) {
+                    let filtered = is_filtered(graph, *item);
+                    if filtered { &mut self.latent } else { &mut self.above }.insert(*item);
+                }
+            }
         } else {
             self.add(graph, collection, DEFAULT);
         }
@@ -149,6 +157,11 @@ impl Seen {
     /// The patch is made.
     pub(crate) fn settle(&mut self) {
         self.sent = self.visible.difference(&self.latent).copied().collect();
+    }
+
+    /// Before a patch: what is new to everyone is sent.
+    pub(crate) fn introduce(&mut self, known: &HashSet<Id>) {
+        self.latent.retain(|object| known.contains(object));
     }
 
     fn reveal(&mut self, object: Id) {

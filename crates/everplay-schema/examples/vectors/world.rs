@@ -720,6 +720,7 @@ impl<'s> World<'s> {
     pub(crate) fn show_views(&mut self, replica: &mut Replica<DynStruct>) -> Result<(), String> {
         let mut all = std::mem::take(&mut self.seen);
         for (view, seen) in &mut all {
+            seen.introduce(&self.known);
             seen.inherit(self, ROOT, &self.known);
             self.show(ROOT, &mut Vec::new(), *view, seen, replica)?;
             seen.settle();
