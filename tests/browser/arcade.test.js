@@ -68,6 +68,10 @@ describe("arcade", { timeout: 120_000 }, () => {
     assert.equal(await bob.page.locator(".board .stroke path").count(), 1);
     assert.equal(ada.page.url(), address, "the same room, without a reload");
 
+    // The token of the seat is a new one since the page came back by itself.
+    await ada.page.reload();
+    await ada.sees("You win");
+
     await ada.press("Rematch");
     await bob.press("Accept rematch");
     await bob.sees("Your turn");

@@ -59,7 +59,8 @@ export class Table {
     room.onDrop(() => this.#linkIs("reconnecting"));
     room.onReconnect(() => {
       this.returns += 1;
-      this.#remember();
+      // The SDK has the new token only after this event.
+      queueMicrotask(() => this.#remember());
       this.#linkIs("live");
     });
     room.onError((code, message) => {
