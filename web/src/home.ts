@@ -64,15 +64,6 @@ export function home(paths: Paths): HTMLElement {
       h("button", { type: "button", class: "button primary big", onclick: open((o) => Table.quick(o)) }, "Quick match"),
       h(
         "div",
-        { class: "group arcade" },
-        spaceship(),
-        h("div", {}, h("h2", {}, "Spaaace"), h("p", { class: "small" }, "Ships, missiles, bots. One arena for all.")),
-        h("div", { class: "row" },
-          h("button", { type: "button", class: "button", onclick: launch("play") }, "Fly"),
-          h("button", { type: "button", class: "button quiet", onclick: launch("watch"), "aria-label": "Watch Spaaace" }, "Watch")),
-      ),
-      h(
-        "div",
         { class: "group" },
         h("h2", {}, "Against the computer"),
         levels,
@@ -102,6 +93,15 @@ export function home(paths: Paths): HTMLElement {
           h("button", { type: "submit", class: "button quiet" }, "Join"),
           h("button", { type: "button", class: "button quiet", onclick: () => follow(true) }, "Watch"),
         ),
+      ),
+      h(
+        "div",
+        { class: "group arcade" },
+        spaceship(),
+        h("div", {}, h("h2", {}, "Spaaace"), h("p", { class: "small" }, "Ships, missiles, bots. One arena for all.")),
+        h("div", { class: "row" },
+          h("button", { type: "button", class: "button", onclick: launch("play") }, "Fly"),
+          h("button", { type: "button", class: "button quiet", onclick: launch("watch"), "aria-label": "Watch Spaaace" }, "Watch")),
       ),
     ),
   );
