@@ -5,7 +5,8 @@ import { GameView } from "./game";
 import { type Paths, home, invitation, savedName } from "./home";
 import { parse, roomHash } from "./route";
 import { Door } from "./spaaace/door";
-import { Table, hasSeat } from "./table";
+import { hasSeat } from "./seat";
+import { Table } from "./table";
 
 const main = document.getElementById("main")!;
 let view: { id: string; watch: boolean; game: GameView } | null = null;

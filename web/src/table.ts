@@ -1,18 +1,9 @@
-/**
- * One seat (or one place to watch) in a room, through the official SDK.
- *
- *   live -> drop -> reconnecting -> live        the SDK retries by itself, also over a server restart
- *                        |
- *                        +-> ended             no seat any more, or no answer for about two minutes
- *
- * The reconnection token outlives a reload of the page in the tab's session storage, never in the address.
- */
-import { Client, type Room } from "@colyseus/sdk";
+/** One seat (or one place to watch) at a table, through the official SDK; `seat.ts` tells of the link's life. */
+import type { Room } from "@colyseus/sdk";
 import { type Game, read } from "./model";
+import { type Link, client, giveUp, hold, takeBack } from "./seat";
 
 const ROOM = "tic_tac_toe";
-
-export type Link = "live" | "reconnecting" | "ended";
 
 export interface Listener {
   /** The state or the link changed. */
@@ -29,9 +20,6 @@ export interface Options {
   level?: string;
 }
 
-const client = () => new Client(location.origin);
-const key = (id: string) => `everplay.seat.${id}`;
-
 export class Table {
   link: Link = "live";
   game: Game | null = null;
@@ -43,15 +31,7 @@ export class Table {
 
   private constructor(room: Room) {
     this.#room = room;
-    // A game is worth more patience than the SDK's defaults: from the first second on, at most 1 s between
-    // two attempts, for about two minutes. The server keeps a seat for 60 s after it is up again.
-    room.reconnection.minUptime = 0;
-    room.reconnection.maxDelay = 1000;
-    room.reconnection.maxRetries = 120;
-    // What was clicked while away must not be played later, on another board.
-    room.reconnection.maxEnqueuedMessages = 0;
-    this.#remember();
-
+    hold(room);
     room.onStateChange((state) => {
       this.game = read(state);
       this.listener?.changed();
@@ -59,8 +39,6 @@ export class Table {
     room.onDrop(() => this.#linkIs("reconnecting"));
     room.onReconnect(() => {
       this.returns += 1;
-      // The SDK has the new token only after this event.
-      queueMicrotask(() => this.#remember());
       this.#linkIs("live");
     });
     room.onError((code, message) => {
@@ -68,8 +46,6 @@ export class Table {
       if (this.link === "live" && code >= 500) this.listener?.refused(code, message);
     });
     room.onLeave((code) => {
-      // A lost seat may still be there for a later try by hand; any other end is final.
-      if (code !== 4003) forget(room.roomId);
       this.link = "ended";
       this.listener?.ended(code);
     });
@@ -90,15 +66,8 @@ export class Table {
 
   /** Back into the seat this tab had; null when it had none or lost it. */
   static async resume(id: string): Promise<Table | null> {
-    const token = sessionStorage.getItem(key(id));
-    if (!token) return null;
-    try {
-      return new Table(await client().reconnect(token));
-    } catch (error) {
-      // Only a server that answered can say that the seat is gone.
-      if (typeof (error as { code?: unknown }).code === "number") forget(id);
-      throw error;
-    }
+    const room = await takeBack(id);
+    return room && new Table(room);
   }
 
   get id(): string {
@@ -123,18 +92,12 @@ export class Table {
 
   /** Gives the seat up. */
   async leave(): Promise<void> {
-    forget(this.id);
     this.listener = null;
-    this.#room.reconnection.enabled = false;
-    if (this.link === "live") await this.#room.leave().catch(() => undefined);
+    await giveUp(this.#room, this.link);
   }
 
   #send(type: string, payload?: unknown): void {
     if (this.link === "live") this.#room.send(type, payload);
-  }
-
-  #remember(): void {
-    sessionStorage.setItem(key(this.id), this.#room.reconnectionToken);
   }
 
   #linkIs(link: Link): void {
@@ -142,10 +105,4 @@ export class Table {
     this.link = link;
     this.listener?.changed();
   }
-}
-
-export const hasSeat = (id: string): boolean => sessionStorage.getItem(key(id)) !== null;
-
-function forget(id: string): void {
-  sessionStorage.removeItem(key(id));
 }

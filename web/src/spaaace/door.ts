@@ -3,7 +3,7 @@
  */
 import { h, s, toast } from "../dom";
 import { arenaHash } from "../route";
-import { hasSeat } from "../table";
+import { hasSeat } from "../seat";
 import { Flight, type Options } from "./flight";
 import type { ArenaView } from "./view";
 

@@ -1,11 +1,11 @@
 /**
- * One place in an arena, as pilot or watcher, through the official SDK; the life of the link is that of `Table`.
+ * One place in an arena, as pilot or watcher, through the official SDK; `seat.ts` tells of the link's life.
  *
  * Keys go out as numbered inputs, one per step, when the room announced an input type; the number of the last one it
  * took comes back with every patch. From a room that did not, keys go out as messages when they change.
  */
-import { Client, type InputHandle, type Room } from "@colyseus/sdk";
-import type { Link } from "../table";
+import type { InputHandle, Room } from "@colyseus/sdk";
+import { type Link, client, giveUp, hold, takeBack } from "../seat";
 import { type Arena, read } from "./arena";
 import { type Controls, RELEASED, sameControls } from "./rules";
 
@@ -25,9 +25,6 @@ export interface Options {
   mode?: "play" | "watch";
 }
 
-const client = () => new Client(location.origin);
-const key = (id: string) => `everplay.seat.${id}`;
-
 export class Flight {
   link: Link = "live";
   listener: Listener | null = null;
@@ -35,21 +32,12 @@ export class Flight {
   #input: InputHandle | null;
   #seq = 0;
   #last: Controls = RELEASED;
-  #token = "";
 
   private constructor(room: Room) {
     this.#room = room;
     this.#input = inputOf(room);
-    // As patient as a table: see there.
-    room.reconnection.minUptime = 0;
-    room.reconnection.maxDelay = 1000;
-    room.reconnection.maxRetries = 120;
-    // Keys of a minute ago steer nothing.
-    room.reconnection.maxEnqueuedMessages = 0;
-    this.#remember();
+    hold(room);
     room.onStateChange((state) => {
-      // The SDK sets the token of a new connection after it has told of it.
-      this.#remember();
       this.listener?.heard(read(state), this.#input ? this.#input.lastProcessed : null);
     });
     room.onDrop(() => this.#linkIs("reconnecting"));
@@ -61,7 +49,6 @@ export class Flight {
       if (this.link === "live") this.listener?.refused(code, message);
     });
     room.onLeave((code) => {
-      if (code !== 4003) forget(room.roomId);
       this.link = "ended";
       this.listener?.ended(code);
     });
@@ -78,15 +65,8 @@ export class Flight {
 
   /** Back into the seat this tab had; null when it had none. */
   static async resume(id: string): Promise<Flight | null> {
-    const token = sessionStorage.getItem(key(id));
-    if (!token) return null;
-    try {
-      return new Flight(await client().reconnect(token));
-    } catch (error) {
-      // Only a server that answered can say that the seat is gone.
-      if (typeof (error as { code?: unknown }).code === "number") forget(id);
-      throw error;
-    }
+    const room = await takeBack(id);
+    return room && new Flight(room);
   }
 
   get id(): string {
@@ -126,16 +106,8 @@ export class Flight {
 
   /** Gives the place up. */
   async leave(): Promise<void> {
-    forget(this.id);
     this.listener = null;
-    this.#room.reconnection.enabled = false;
-    if (this.link === "live") await this.#room.leave().catch(() => undefined);
-  }
-
-  #remember(): void {
-    if (this.#token === this.#room.reconnectionToken) return;
-    this.#token = this.#room.reconnectionToken;
-    sessionStorage.setItem(key(this.id), this.#token);
+    await giveUp(this.#room, this.link);
   }
 
   #linkIs(link: Link): void {
@@ -152,8 +124,4 @@ function inputOf(room: Room): InputHandle | null {
     // The room announced no input type.
     return null;
   }
-}
-
-function forget(id: string): void {
-  sessionStorage.removeItem(key(id));
 }

@@ -9,7 +9,7 @@
 import "./arena.css";
 import { h, s, say, toast } from "../dom";
 import { farewell } from "../errors";
-import type { Link } from "../table";
+import type { Link } from "../seat";
 import { type Arena, type Kill, ranking, shortened, shotBy } from "./arena";
 import type { Flight } from "./flight";
 import { Camera, zoom } from "./geometry";
