@@ -404,7 +404,10 @@ impl<R: Room> RoomEngine for Engine<R> {
             self.end(CloseCode::CONSENTED);
         }
         self.save_rng();
-        let listing = Some(self.listing()).filter(|listing| self.listed.as_ref() != Some(listing));
+        // All of a listing is in the ledger: a turn that left it alone need not compare.
+        let listing = (self.cx.ledger_touched || self.listed.is_none())
+            .then(|| self.listing())
+            .filter(|listing| self.listed.as_ref() != Some(listing));
         let leaves = !self.cx.out.is_empty()
             || !self.cx.after_patch.is_empty()
             || !self.cx.closes.is_empty()

@@ -109,6 +109,8 @@ pub struct RoomType<R: Room> {
     pub(crate) name: Arc<str>,
     pub(crate) settings: Settings,
     pub(crate) messages: Messages<R>,
+    /// What clients are told of inputs; None: the kind declares none.
+    pub(crate) input_options: Option<InputOptions>,
     pub(crate) handshakes: Handshakes,
 }
 
@@ -131,10 +133,18 @@ impl<R: Room> RoomType<R> {
 
     /// The kind under this name, with these settings.
     pub fn with_settings(name: impl Into<Arc<str>>, settings: Settings) -> Self {
+        let messages = Messages::<R>::of_kind();
         Self {
             name: name.into(),
+            input_options: messages.input.as_ref().map(|input| InputOptions {
+                render_time: input.settings.render_time,
+                reckon_time: input.settings.reckon_time,
+                tick_rate: settings.tick.map(|step| (1.0 / step.as_secs_f64()).round()),
+                patch_rate_ms: Some(settings.patch_interval.as_millis() as f64),
+                sub_steps: None,
+            }),
             settings,
-            messages: Messages::of_kind(),
+            messages,
             handshakes: Handshakes {
                 schema5: Replica::<R>::handshake(Generation::Schema5),
                 schema4: Replica::<R>::handshake(Generation::Schema4),
@@ -143,20 +153,6 @@ impl<R: Room> RoomType<R> {
                     .filter(|handshake| handshake.len() <= POLYGLOT_MAX),
             },
         }
-    }
-}
-
-impl<R: Room> RoomType<R> {
-    /// What clients are told of inputs; None: the kind declares none.
-    pub(crate) fn input_options(&self) -> Option<InputOptions> {
-        let input = self.messages.input.as_ref()?;
-        Some(InputOptions {
-            render_time: input.settings.render_time,
-            reckon_time: input.settings.reckon_time,
-            tick_rate: self.settings.tick.map(|step| (1.0 / step.as_secs_f64()).round()),
-            patch_rate_ms: Some(self.settings.patch_interval.as_millis() as f64),
-            sub_steps: None,
-        })
     }
 }
 
@@ -177,7 +173,7 @@ impl<R: Room> RoomKind for Arc<RoomType<R>> {
     }
 
     fn input_options(&self) -> InputOptions {
-        RoomType::input_options(self).unwrap_or_default()
+        self.input_options.unwrap_or_default()
     }
 
     fn auth(&self, request: &AuthRequest, options: &serde_json::Value) -> Result<serde_json::Value, Refusal> {

@@ -141,7 +141,7 @@ impl<R: Room> Engine<R> {
             seat.rotate_token(&token);
         }
         let probe_until = self.cx.now + PROBE;
-        let options = self.kind.input_options().map(|options| options.encode());
+        let options = self.kind.input_options.map(|options| options.encode());
         let sections: Vec<Section<'_>> = match (&self.kind.messages.input, &options) {
             (Some(input), Some(options)) => {
                 vec![Section::input_reflection(&input.handshake), Section::input_options(options)]
@@ -209,7 +209,7 @@ impl<R: Room> Engine<R> {
         };
         let queue = std::mem::take(&mut joining.queue);
         member.link = Link::Live(conn);
-        let options = self.kind.input_options().unwrap_or_default();
+        let options = self.kind.input_options.unwrap_or_default();
         member.inputs = self.kind.messages.input.as_ref().map(|input| (input.queue)(options));
         member.timed = member.inputs.is_some() && dialect == Some(Dialect::V18);
         member.consumed = 0;

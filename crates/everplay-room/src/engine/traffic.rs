@@ -36,7 +36,7 @@ impl<R: Room> Engine<R> {
         let Some(member) = self.cx.members.get(&session) else { return };
         let client = member.client.clone();
         let live = matches!(member.link, Link::Live(_));
-        let options = self.kind.input_options().unwrap_or_default();
+        let options = self.kind.input_options.unwrap_or_default();
         let frame = match ClientFrame::decode_with(bytes, &options) {
             Ok(frame) => frame,
             Err(error) => return self.bad_frame(conn, error.to_string()),
