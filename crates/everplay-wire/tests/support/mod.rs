@@ -1,7 +1,7 @@
 //! Reads the captured traffic.
 
 // Each test file uses its own part of this module.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use everplay_wire::Dialect;
 use serde_json::Value as Json;
