@@ -321,21 +321,7 @@ impl<K: Key, T: Item> Slab<K, T> {
     }
 
     pub(crate) fn descend(&mut self, spec: &FieldSpec, scope: &Scope, cx: &mut Patch<'_>) {
-        let own_scope;
-        let scope = match self.track.own_scope(scope) {
-            Some(own) => {
-                own_scope = own;
-                &own_scope
-            }
-            None => scope,
-        };
-        let fresh_scope;
-        let scope = if self.track.fresh && scope.old != scope.new {
-            fresh_scope = Scope { old: scope.new.clone(), ..scope.clone() };
-            &fresh_scope
-        } else {
-            scope
-        };
+        let scope = &*self.track.scope(scope);
         let streaming = is_stream(spec);
         let idle = self.touched.is_empty() && !self.all_touched && !self.cleared && !self.track.fresh;
         let steady = scope.is_steady() && self.track.is_settled();

@@ -5,6 +5,7 @@ use crate::output::NO_REF;
 use crate::restore::Load;
 use crate::structure::{Change, Patch};
 use crate::view::{Granted, Scope, ViewId, ViewSet};
+use std::borrow::Cow;
 
 /// What a structure remembers of a collection in one of its fields: the refId clients know there.
 #[derive(Debug)]
@@ -107,13 +108,19 @@ impl Track {
         granted.map_or((ViewSet::EMPTY, ViewSet::EMPTY), |set| (set.seen.clone(), set.now.clone()))
     }
 
-    /// The scope of what is in the collection where nothing follows.
-    pub(crate) fn own_scope(&self, scope: &Scope) -> Option<Scope> {
+    /// The scope of what is in the collection: its own where nothing follows, and with nobody who had it before in the
+    /// patch that introduces it.
+    pub(crate) fn scope<'a>(&self, outer: &'a Scope) -> Cow<'a, Scope> {
         let nobody = ViewSet::EMPTY;
-        scope.alone.then(|| match self.granted() {
-            Some(granted) => scope.only(&granted.seen, &granted.now),
-            None => scope.only(&nobody, &nobody),
-        })
+        let scope = match (outer.alone, self.granted()) {
+            (false, _) => Cow::Borrowed(outer),
+            (true, Some(granted)) => Cow::Owned(outer.only(&granted.seen, &granted.now)),
+            (true, None) => Cow::Owned(outer.only(&nobody, &nobody)),
+        };
+        if self.fresh && scope.old != scope.new {
+            return Cow::Owned(Scope { old: scope.new.clone(), ..scope.into_owned() });
+        }
+        scope
     }
 
     /// Takes the collection itself back.
