@@ -73,6 +73,29 @@ class Pilot {
     return this.page.evaluate((key) => document.querySelector(".arena").arena.ships.get(key) ?? null, this.key);
   }
 
+  /** Nothing on the page takes the keys. A ship may be shot at any moment, so nothing is clicked for it. */
+  async atTheStick() {
+    await this.page.evaluate(() => document.activeElement?.blur());
+  }
+
+  /** Holds a key until the server shows the ship turned; who is shot meanwhile tries again with the next ship. */
+  async turns(key) {
+    for (let turned = false; !turned; ) {
+      await this.hasShip();
+      await this.atTheStick();
+      const before = await this.ship();
+      if (!before) continue;
+      await this.page.keyboard.down(key);
+      const seen = await this.page.waitForFunction(([own, heading]) => {
+        const ship = document.querySelector(".arena").arena.ships.get(own);
+        if (!ship) return "shot";
+        return ship.heading !== heading && "turned";
+      }, [this.key, before.heading]);
+      await this.page.keyboard.up(key);
+      turned = (await seen.jsonValue()) === "turned";
+    }
+  }
+
   async until(condition, argument) {
     await this.page.waitForFunction(condition, argument);
   }
@@ -130,7 +153,7 @@ describe("spaaace", { timeout: 240_000 }, () => {
     await bob.hasShip();
     await ada.records();
     await bob.records();
-    await ada.page.locator(".arena .sky").click({ position: { x: 60, y: 170 } });
+    await ada.atTheStick();
     await ada.page.keyboard.down("ArrowUp");
     await ada.until((key) => {
       const ship = document.querySelector(".arena").arena.ships.get(key);
@@ -154,15 +177,7 @@ describe("spaaace", { timeout: 240_000 }, () => {
     assert.equal(ada.page.url(), address, "the same arena, without a reload");
 
     // Nobody else turns her ship.
-    await ada.hasShip();
-    await ada.until((key) => document.querySelector(".arena").arena.ships.has(key), ada.key);
-    const before = await ada.ship();
-    await ada.page.keyboard.down("ArrowRight");
-    await ada.until(([key, heading]) => {
-      const ship = document.querySelector(".arena").arena.ships.get(key);
-      return ship && ship.heading !== heading;
-    }, [ada.key, before.heading]);
-    await ada.page.keyboard.up("ArrowRight");
+    await ada.turns("ArrowRight");
     await ada.until((key) => {
       const { arena, pilot } = document.querySelector(".arena");
       const ship = arena.ships.get(key);
