@@ -1,29 +1,12 @@
-//! The port that says who owns a room.
+//! The port that says who owns a room, and which nodes there are.
 //!
 //! Called by nodes before they seal a journal, and by nobody in between: a running room proves its ownership with
 //! each append, so the arbiter may be away while rooms play.
 
 use crate::{Pending, Unavailable};
-use everplay_types::{Epoch, RoomKey, Token};
+use everplay_types::{Epoch, Incarnation, ProcessId, RoomKey, Token};
 use std::fmt;
-
-/// One start of one node process: 128 random bits drawn when it starts.
-///
-/// Not a host or pod name: a restarted process must not inherit what its predecessor was granted.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Incarnation(pub [u8; 16]);
-
-impl fmt::Display for Incarnation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Incarnation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Incarnation({self})")
-    }
-}
+use std::time::Duration;
 
 /// Who was last granted a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,9 +49,83 @@ impl GrantError {
     }
 }
 
+/// What a node says about itself when it starts: how others find it. Texts of at most [`NodeRow::MAX_TEXT`] bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Which start of which process.
+    pub incarnation: Incarnation,
+    /// First segment of the URLs of the rooms that are made there.
+    pub process_id: ProcessId,
+    /// `host:port` at which other nodes link up with it.
+    pub address: String,
+    /// `host:port` of its gateway, for people and for tools.
+    pub http: String,
+    /// Of the program.
+    pub version: String,
+    /// Where it stands; empty when nobody said.
+    pub zone: String,
+}
+
+impl NodeRow {
+    /// Longest text of a row in bytes: a host name has at most 253.
+    pub const MAX_TEXT: usize = 512;
+
+    /// Whether every text is within [`Self::MAX_TEXT`].
+    pub(crate) fn fits(&self) -> bool {
+        [&self.address, &self.http, &self.version, &self.zone]
+            .iter()
+            .all(|text| text.len() <= Self::MAX_TEXT && !text.contains('\0'))
+    }
+}
+
+/// What changes about a node while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NodeState {
+    /// It hands its rooms over and takes none.
+    pub draining: bool,
+    /// Rooms it runs.
+    pub rooms: u32,
+}
+
+/// A node as the arbiter knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeLease {
+    /// As it joined.
+    pub row: NodeRow,
+    /// As it last renewed.
+    pub state: NodeState,
+    /// Since it joined or last renewed, by the arbiter's clock. For people and placement only: ownership never
+    /// depends on it.
+    pub age: Duration,
+}
+
+/// Which grants are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GrantsOf {
+    /// Those of one start of a node: what is to be taken over when it is gone.
+    Owner(Incarnation),
+    /// Those of owners that are none of these: what earlier starts left behind.
+    NotOf(Vec<Incarnation>),
+}
+
+impl GrantsOf {
+    pub(crate) fn includes(&self, owner: Incarnation) -> bool {
+        match self {
+            GrantsOf::Owner(wanted) => *wanted == owner,
+            GrantsOf::NotOf(others) => !others.contains(&owner),
+        }
+    }
+}
+
 /// Why the arbiter did not answer or change a row.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ArbiterError {
+    /// The node has no row (any more): someone found it dead, or it never joined. It may join again.
+    #[error("the node is not listed")]
+    NotListed,
+    /// A text of a node's row does not fit.
+    #[error("a text of the node's row is longer than {} bytes or has a zero in it", NodeRow::MAX_TEXT)]
+    Text,
     /// Another token is in force.
     #[error("the room was granted to {}", current.owner)]
     Taken {
@@ -93,6 +150,8 @@ pub enum ArbiterError {
 ///   happened (`Unknown`, or a dropped future).
 /// - **Order.** Calls take effect one after another, each between its start and its answer.
 /// - **Cancellation.** Dropping a returned future takes nothing back.
+/// - **Nodes.** Rows of nodes say where to look and who should be alive. They decide nothing, need not survive the
+///   arbiter's failover, and the last write wins.
 /// - **No clocks.** Grants do not expire; whoever has evidence asks for the next one, and the journal's fence makes
 ///   a mistake harmless.
 pub trait Arbiter: Send + Sync + fmt::Debug {
@@ -104,4 +163,20 @@ pub trait Arbiter: Send + Sync + fmt::Debug {
 
     /// Forgets a room that ended. Only the token in force may; a room without a grant is forgotten already (`Ok`).
     fn retire(&self, room: RoomKey, token: Token) -> Pending<Result<(), ArbiterError>>;
+
+    /// Lists a node as one that neither drains nor runs rooms, in place of an earlier row of the same incarnation.
+    fn join(&self, node: NodeRow) -> Pending<Result<(), ArbiterError>>;
+
+    /// Says that a node is alive, and how it is. [`ArbiterError::NotListed`] when its row was removed.
+    fn renew(&self, node: Incarnation, state: NodeState) -> Pending<Result<(), ArbiterError>>;
+
+    /// Removes a node's row: it stopped, or whoever calls has evidence that it is gone. Its grants stay. `Ok` also when
+    /// there is none.
+    fn leave(&self, node: Incarnation) -> Pending<Result<(), ArbiterError>>;
+
+    /// Every listed node, in the order of their incarnations.
+    fn nodes(&self) -> Pending<Result<Vec<NodeLease>, ArbiterError>>;
+
+    /// Grants in force by their owner, in the order of the rooms' names.
+    fn grants(&self, of: GrantsOf) -> Pending<Result<Vec<(RoomKey, Grant)>, ArbiterError>>;
 }

@@ -24,6 +24,7 @@ mod error;
 #[doc(hidden)]
 pub mod group;
 mod memory;
+mod nodes;
 mod port;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -41,10 +42,11 @@ pub use self::redis::{
     AddressError, Discovery, Durability as RedisDurability, Host, Login, Notice as RedisNotice, RedisAddress,
     RedisLiveStore, RedisOpenError, RedisOptions, Unsafe as UnsafeRedis,
 };
-pub use arbiter::{Arbiter, ArbiterError, Grant, GrantError, Incarnation};
+pub use arbiter::{Arbiter, ArbiterError, Grant, GrantError, GrantsOf, NodeLease, NodeRow, NodeState};
 pub use error::{
     AppendError, Corruption, LoadError, RegisterError, Retry, RoomError, SnapshotError, Unavailable,
 };
+pub use everplay_types::Incarnation;
 pub use memory::{Fault, MemoryArbiter, MemoryLiveStore};
 pub use port::{
     Append, Appended, DirectoryEntry, Entry, Limits, LiveStore, LoadedRoom, LoadedSnapshot, Pending,

@@ -4,12 +4,14 @@
 //! verified on load, so that what runs on memory runs on a file. [`Fault`]s let a test see its own code under a
 //! stalled, full or silent store.
 
+use crate::nodes::Nodes;
 use crate::record::{self, Damage, Kind, Record};
 use crate::rules::{self, Batch, Head, Stage, Verdict};
 use crate::{
     Append, AppendError, Appended, Arbiter, ArbiterError, Chain, Corruption, DirectoryEntry, Entry, Grant,
-    GrantError, Incarnation, Limits, LiveStore, LoadError, LoadedRoom, LoadedSnapshot, Pending, Position,
-    RegisterError, Registration, RoomError, RoomState, Snapshot, SnapshotError, Unavailable,
+    GrantError, GrantsOf, Incarnation, Limits, LiveStore, LoadError, LoadedRoom, LoadedSnapshot, NodeLease,
+    NodeRow, NodeState, Pending, Position, RegisterError, Registration, RoomError, RoomState, Snapshot,
+    SnapshotError, Unavailable,
 };
 use bytes::Bytes;
 use everplay_types::{CustomerId, Epoch, Nonce, RoomKey, Seq, Token};
@@ -370,6 +372,10 @@ impl LiveStore for MemoryLiveStore {
         })
     }
 
+    fn find(&self, room: RoomKey) -> Pending<Result<Option<DirectoryEntry>, RoomError>> {
+        self.with(|shared| Ok(shared.rooms.get(&room).and_then(|found| found.entry(&room))))
+    }
+
     fn quarantine(&self, room: RoomKey, reason: String) -> Pending<Result<(), RoomError>> {
         let size = self.check_size(reason.len());
         self.with(|shared| {
@@ -428,13 +434,29 @@ pub struct MemoryArbiter {
 struct Grants {
     seed: u64,
     minted: u64,
+    away: bool,
     grants: BTreeMap<RoomKey, Grant>,
+    nodes: Nodes,
 }
 
 impl MemoryArbiter {
     /// Two arbiters with one seed mint the same nonces: give each its own, and a random one outside of tests.
     pub fn new(seed: u64) -> Self {
         MemoryArbiter { shared: Arc::new(Mutex::new(Grants { seed, ..Grants::default() })) }
+    }
+
+    /// While it is away nothing is granted and every call is answered `Later`.
+    pub fn set_away(&self, away: bool) {
+        self.shared.lock().away = away;
+    }
+
+    fn with<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Grants) -> Result<T, ArbiterError>,
+    ) -> Pending<Result<T, ArbiterError>> {
+        let mut shared = self.shared.lock();
+        let outcome = if shared.away { Err(ArbiterError::Later) } else { act(&mut shared) };
+        Box::pin(std::future::ready(outcome))
     }
 }
 
@@ -453,7 +475,9 @@ impl Arbiter for MemoryArbiter {
     fn grant(&self, room: RoomKey, seen: Epoch, owner: Incarnation) -> Pending<Result<Token, GrantError>> {
         let mut shared = self.shared.lock();
         let current = shared.grants.get(&room).copied();
-        let outcome = if current.map_or(Epoch::NONE, |grant| grant.token.epoch) == seen {
+        let outcome = if shared.away {
+            Err(GrantError::Later { reason: "a fault was set" })
+        } else if current.map_or(Epoch::NONE, |grant| grant.token.epoch) == seen {
             let token = shared.mint(seen.next());
             shared.grants.insert(room, Grant { token, owner });
             Ok(token)
@@ -464,19 +488,39 @@ impl Arbiter for MemoryArbiter {
     }
 
     fn current(&self, room: RoomKey) -> Pending<Result<Option<Grant>, ArbiterError>> {
-        let grant = self.shared.lock().grants.get(&room).copied();
-        Box::pin(std::future::ready(Ok(grant)))
+        self.with(|shared| Ok(shared.grants.get(&room).copied()))
     }
 
     fn retire(&self, room: RoomKey, token: Token) -> Pending<Result<(), ArbiterError>> {
-        let mut shared = self.shared.lock();
-        let outcome = match shared.grants.get(&room).copied() {
+        self.with(|shared| match shared.grants.get(&room).copied() {
             Some(current) if current.token != token => Err(ArbiterError::Taken { current }),
             _ => {
                 shared.grants.remove(&room);
                 Ok(())
             }
-        };
-        Box::pin(std::future::ready(outcome))
+        })
+    }
+
+    fn join(&self, node: NodeRow) -> Pending<Result<(), ArbiterError>> {
+        self.with(|shared| shared.nodes.join(node))
+    }
+
+    fn renew(&self, node: Incarnation, state: NodeState) -> Pending<Result<(), ArbiterError>> {
+        self.with(|shared| shared.nodes.renew(node, state))
+    }
+
+    fn leave(&self, node: Incarnation) -> Pending<Result<(), ArbiterError>> {
+        self.with(|shared| shared.nodes.leave(node))
+    }
+
+    fn nodes(&self) -> Pending<Result<Vec<NodeLease>, ArbiterError>> {
+        self.with(|shared| shared.nodes.list())
+    }
+
+    fn grants(&self, of: GrantsOf) -> Pending<Result<Vec<(RoomKey, Grant)>, ArbiterError>> {
+        self.with(|shared| {
+            let wanted = shared.grants.iter().filter(|(_, grant)| of.includes(grant.owner));
+            Ok(wanted.map(|(room, grant)| (room.clone(), *grant)).collect())
+        })
     }
 }

@@ -218,6 +218,9 @@ pub trait LiveStore: Send + Sync + fmt::Debug {
     /// The rooms of one customer, or of all, in order of their names; closed ones are not among them.
     fn list(&self, customer: Option<CustomerId>) -> Pending<Result<Vec<DirectoryEntry>, RoomError>>;
 
+    /// One room of the directory; `None` when it is not there (any more).
+    fn find(&self, room: RoomKey) -> Pending<Result<Option<DirectoryEntry>, RoomError>>;
+
     /// Takes a room out of service: it stays listed with the reason, and appends and seals are refused.
     ///
     /// Needs no token, because whoever found the damage may not own the room; it writes no record and loses none.

@@ -1,7 +1,8 @@
 //! The arbiter of a cluster, on PostgreSQL.
 //!
 //! One row per room, changed by compare-and-set on its epoch. One connection, used by one task; grants that queue while
-//! a statement is on its way travel together in the next one.
+//! a statement is on its way travel together in the next one. Rows of nodes have a connection of their own
+//! ([`nodes`]).
 //!
 //! A commit may wait for a standby, and cancelling that wait makes PostgreSQL report success with a warning although the
 //! standby has nothing. So nothing here ever cancels a statement: impatience closes the connection. A warning during a
@@ -9,9 +10,13 @@
 //! nonce: it takes its turn behind whatever the lost statement still does, and when the row has the nonce already, a
 //! second write to it is confirmed before the grant is told.
 
+mod nodes;
 mod warnings;
 
-use crate::{Arbiter, ArbiterError, Grant, GrantError, Incarnation, Pending, Unavailable};
+use crate::{
+    Arbiter, ArbiterError, Grant, GrantError, GrantsOf, Incarnation, NodeLease, NodeRow, NodeState, Pending,
+    Unavailable,
+};
 use everplay_types::{Epoch, Nonce, RoomKey, Token};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
@@ -107,10 +112,11 @@ pub enum PostgresError {
     NoStandby,
 }
 
-/// An [`Arbiter`] on PostgreSQL. Clones share the connection.
+/// An [`Arbiter`] on PostgreSQL. Clones share the connections.
 #[derive(Clone)]
 pub struct PostgresArbiter {
     requests: mpsc::Sender<Request>,
+    listings: mpsc::Sender<nodes::Request>,
     standby: bool,
 }
 
@@ -127,6 +133,7 @@ enum Request {
     Retire(RoomKey, Token, oneshot::Sender<Result<(), ArbiterError>>),
 }
 
+/// One grant that is asked for.
 #[derive(Debug, Clone)]
 struct Ask {
     room: RoomKey,
@@ -151,7 +158,14 @@ impl PostgresArbiter {
         let statements = Statements::new(&options.schema);
         let queue = options.queue.max(1);
         let warnings = Warnings::new();
-        let mut task = Task { options, connect, statements, warnings: warnings.clone(), connection: None };
+        let mut task = Task {
+            options,
+            connect,
+            statements,
+            warnings: warnings.clone(),
+            connection: None,
+            confirm: true,
+        };
         let standby = task.begin().with_subscriber(warnings.dispatch()).await?;
         if !standby {
             tracing::warn!(
@@ -159,54 +173,84 @@ impl PostgresArbiter {
                  when this server is lost, the last of them may be issued again"
             );
         }
+        let (listings, waiting) = mpsc::channel(queue);
+        tokio::spawn(task.beside().list(waiting));
         let (requests, waiting) = mpsc::channel(queue);
         tokio::spawn(task.run(waiting).with_subscriber(warnings.dispatch()));
-        Ok(PostgresArbiter { requests, standby })
+        Ok(PostgresArbiter { requests, listings, standby })
     }
 
     /// Whether a synchronous standby confirmed grants when the arbiter was opened.
     pub fn has_standby(&self) -> bool {
         self.standby
     }
+}
 
-    fn ask<T, E>(
-        &self,
-        request: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Request,
-        busy: E,
-        gone: E,
-    ) -> Pending<Result<T, E>>
-    where
-        T: Send + 'static,
-        E: Send + 'static,
-    {
-        let (answer, waiting) = oneshot::channel();
-        let queued = self.requests.try_send(request(answer));
-        Box::pin(async move {
-            match queued {
-                Ok(()) => waiting.await.unwrap_or(Err(gone)),
-                Err(_) => Err(busy),
-            }
-        })
-    }
+/// Queues a request now; the returned future only waits.
+fn ask<R, T, E>(
+    queue: &mpsc::Sender<R>,
+    request: impl FnOnce(oneshot::Sender<Result<T, E>>) -> R,
+    busy: E,
+    gone: E,
+) -> Pending<Result<T, E>>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    let (answer, waiting) = oneshot::channel();
+    let queued = queue.try_send(request(answer)).is_ok();
+    Box::pin(async move { if queued { waiting.await.unwrap_or(Err(gone)) } else { Err(busy) } })
+}
+
+/// As [`ask`], for calls that are simply repeated.
+fn call<R, T: Send + 'static>(
+    queue: &mpsc::Sender<R>,
+    request: impl FnOnce(oneshot::Sender<Result<T, ArbiterError>>) -> R,
+) -> Pending<Result<T, ArbiterError>> {
+    ask(queue, request, ArbiterError::Later, ArbiterError::Later)
 }
 
 impl Arbiter for PostgresArbiter {
     fn grant(&self, room: RoomKey, seen: Epoch, owner: Incarnation) -> Pending<Result<Token, GrantError>> {
-        let ask = Ask { room, seen, owner, nonce: Nonce(rand::random()) };
+        let asked = Ask { room, seen, owner, nonce: Nonce(rand::random()) };
         let busy = GrantError::Later { reason: "the arbiter's queue is full" };
-        self.ask(|answer| Request::Grant(ask, answer), busy, GrantError::Unknown)
+        ask(&self.requests, |answer| Request::Grant(asked, answer), busy, GrantError::Unknown)
     }
 
     fn current(&self, room: RoomKey) -> Pending<Result<Option<Grant>, ArbiterError>> {
-        self.ask(|answer| Request::Current(room, answer), ArbiterError::Later, ArbiterError::Later)
+        call(&self.requests, |answer| Request::Current(room, answer))
     }
 
     fn retire(&self, room: RoomKey, token: Token) -> Pending<Result<(), ArbiterError>> {
-        self.ask(|answer| Request::Retire(room, token, answer), ArbiterError::Later, ArbiterError::Later)
+        call(&self.requests, |answer| Request::Retire(room, token, answer))
+    }
+
+    fn join(&self, node: NodeRow) -> Pending<Result<(), ArbiterError>> {
+        if !node.fits() {
+            return Box::pin(std::future::ready(Err(ArbiterError::Text)));
+        }
+        call(&self.listings, |answer| nodes::Request::Join(node, answer))
+    }
+
+    fn renew(&self, node: Incarnation, state: NodeState) -> Pending<Result<(), ArbiterError>> {
+        call(&self.listings, |answer| nodes::Request::Renew(node, state, answer))
+    }
+
+    fn leave(&self, node: Incarnation) -> Pending<Result<(), ArbiterError>> {
+        call(&self.listings, |answer| nodes::Request::Leave(node, answer))
+    }
+
+    fn nodes(&self) -> Pending<Result<Vec<NodeLease>, ArbiterError>> {
+        call(&self.listings, nodes::Request::Nodes)
+    }
+
+    fn grants(&self, of: GrantsOf) -> Pending<Result<Vec<(RoomKey, Grant)>, ArbiterError>> {
+        call(&self.listings, |answer| nodes::Request::Grants(of, answer))
     }
 }
 
 /// The statements with the schema's name in them. The name was checked; everything else is bound.
+#[derive(Clone)]
 struct Statements {
     create: String,
     exists: String,
@@ -214,13 +258,16 @@ struct Statements {
     confirm: String,
     current: String,
     retire: String,
+    nodes: nodes::Statements,
 }
 
 impl Statements {
     fn new(schema: &str) -> Statements {
         let table = format!("{schema}.room_grants");
+        let nodes = nodes::Statements::new(schema, &table);
         Statements {
-            exists: format!("select to_regclass('{table}') is not null"),
+            // The table that is made last.
+            exists: format!("select to_regclass('{schema}.nodes') is not null"),
             create: format!(
                 "begin; select pg_advisory_xact_lock({MIGRATION_LOCK}); \
                  create schema if not exists {schema}; \
@@ -228,7 +275,8 @@ impl Statements {
                    customer text not null, room text not null, epoch bigint not null, nonce bytea not null, \
                    owner bytea not null, granted_at timestamptz not null default now(), \
                    confirmed bigint not null default 0, primary key (customer, room)); \
-                 commit"
+                 {} commit",
+                nodes.create
             ),
             // Rows are locked in the order of their names, so that batches of several nodes do not deadlock.
             grant: format!(
@@ -257,6 +305,7 @@ impl Statements {
             retire: format!(
                 "delete from {table} where customer = $1 and room = $2 and epoch = $3 and nonce = $4"
             ),
+            nodes,
         }
     }
 }
@@ -267,6 +316,8 @@ struct Task {
     statements: Statements,
     warnings: Warnings,
     connection: Option<PgConnection>,
+    /// Whether commits wait for the disk and the standby.
+    confirm: bool,
 }
 
 /// Why a statement has no result.
@@ -375,8 +426,10 @@ impl Task {
         if text(2)? == "off" {
             return Err(PostgresError::Unsafe { setting: "full_page_writes" });
         }
-        // A role or database may have weakened it; a stronger one is left alone.
-        if text(3)? != "remote_apply" {
+        if !self.confirm {
+            sqlx::raw_sql("set synchronous_commit = off").execute(&mut connection).await.map_err(refused)?;
+        } else if text(3)? != "remote_apply" {
+            // A role or database may have weakened it; a stronger one is left alone.
             sqlx::raw_sql("set synchronous_commit = on").execute(&mut connection).await.map_err(refused)?;
         }
         Ok(connection)
@@ -449,7 +502,7 @@ impl Task {
         let statement = AssertSqlSafe(self.statements.grant.clone());
         let query =
             sqlx::query(statement).bind(&customers).bind(&rooms).bind(seen).bind(&nonces).bind(owners);
-        let mut found = grants(&self.rows(query, left).await?);
+        let mut found: HashMap<RoomKey, Grant> = grants(&self.rows(query, left).await?);
         if found.len() == asks.len() {
             return Ok(found);
         }
@@ -457,14 +510,14 @@ impl Task {
             // An earlier attempt may have been it. Its commit may not have reached the standby: this one must.
             let statement = AssertSqlSafe(self.statements.confirm.clone());
             let query = sqlx::query(statement).bind(&nonces).bind(&customers).bind(&rooms);
-            found.extend(grants(&self.rows(query, left).await?));
+            found.extend(grants::<Vec<_>>(&self.rows(query, left).await?));
         }
         let rest = asks.iter().map(|ask| &ask.room).filter(|room| !found.contains_key(*room));
         let (customers, rooms) = names(rest);
         if !rooms.is_empty() {
             let statement = AssertSqlSafe(self.statements.current.clone());
             let query = sqlx::query(statement).bind(customers).bind(rooms);
-            found.extend(grants(&self.rows(query, left).await?));
+            found.extend(grants::<Vec<_>>(&self.rows(query, left).await?));
         }
         Ok(found)
     }
@@ -477,7 +530,7 @@ impl Task {
             let statement = AssertSqlSafe(self.statements.current.clone());
             let query = sqlx::query(statement).bind(customers).bind(rooms);
             match self.rows(query, left).await {
-                Ok(rows) => return Ok(grants(&rows).remove(&room)),
+                Ok(rows) => return Ok(grants::<HashMap<_, _>>(&rows).remove(&room)),
                 Err(Trouble::Hopeless(reason)) => return Err(Unavailable::new(reason).into()),
                 Err(Trouble::Lost { .. }) if start.elapsed() + PAUSE >= self.options.patience => {
                     return Err(ArbiterError::Later);
@@ -512,7 +565,7 @@ fn names<'a>(rooms: impl Iterator<Item = &'a RoomKey>) -> (Vec<String>, Vec<Stri
 }
 
 /// Rows of `customer, room, epoch, nonce, owner`. A row that is not one of ours is left out.
-fn grants(rows: &[PgRow]) -> HashMap<RoomKey, Grant> {
+fn grants<C: FromIterator<(RoomKey, Grant)>>(rows: &[PgRow]) -> C {
     let read = |row: &PgRow| -> Option<(RoomKey, Grant)> {
         let text = |n: usize| row.try_get::<String, _>(n).ok();
         let bytes = |n: usize| <[u8; 16]>::try_from(row.try_get::<Vec<u8>, _>(n).ok()?).ok();

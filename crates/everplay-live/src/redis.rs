@@ -459,6 +459,21 @@ impl LiveStore for RedisLiveStore {
         self.spawn(async move { shared.list(customer).await }, RoomError::Unknown)
     }
 
+    fn find(&self, room: RoomKey) -> Pending<Result<Option<DirectoryEntry>, RoomError>> {
+        let place = self.shared.place(&room);
+        let call = Call { slot: place.slot, command: self.shared.function("head", &place) };
+        let key = room.clone();
+        self.submit(room, Vec::new(), call, |outcome| match settle::<RoomError>(outcome, None) {
+            Ok(Answer::Head(head)) => match head.of(key) {
+                reply::Listed::Open(entry) => Ok(Some(entry)),
+                reply::Listed::Closed => Ok(None),
+            },
+            Ok(_) => Err(strange()),
+            Err(RoomError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        })
+    }
+
     fn quarantine(&self, room: RoomKey, reason: String) -> Pending<Result<(), RoomError>> {
         let place = self.shared.place(&room);
         let size = self.shared.too_large(reason.len());

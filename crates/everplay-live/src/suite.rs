@@ -5,11 +5,12 @@
 
 use crate::record::Chain;
 use crate::{
-    Append, AppendError, Arbiter, ArbiterError, GrantError, Incarnation, Limits, LiveStore, LoadError,
-    Position, RegisterError, Registration, RoomError, RoomState, Snapshot, SnapshotError,
+    Append, AppendError, Arbiter, ArbiterError, GrantError, GrantsOf, Incarnation, Limits, LiveStore,
+    LoadError, NodeRow, NodeState, Position, RegisterError, Registration, RoomError, RoomState, Snapshot,
+    SnapshotError,
 };
 use bytes::Bytes;
-use everplay_types::{CustomerId, Epoch, Nonce, RoomId, RoomKey, Seq, Token};
+use everplay_types::{CustomerId, Epoch, Nonce, ProcessId, RoomId, RoomKey, Seq, Token};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -386,6 +387,10 @@ async fn directory(store: &dyn LiveStore, limits: Limits) {
     let entries = list().await.expect("lists");
     assert_eq!(entries.len(), 2);
     assert_eq!(entries[0].listing, listing);
+    let found = store.find(rooms[2].clone()).await.expect("answers").expect("is there");
+    assert_eq!(found, entries[0]);
+    assert_eq!(store.find(rooms[0].clone()).await.expect("answers"), None, "closed");
+    assert_eq!(store.find(fresh_room("nowhere")).await.expect("answers"), None);
     let all = store.list(None).await.expect("lists");
     assert!(rooms[1..].iter().all(|room| all.iter().any(|entry| entry.room == *room)));
 }
@@ -402,6 +407,7 @@ async fn quarantine(store: &dyn LiveStore) {
     let entries = store.list(Some(owner.room.customer.clone())).await.expect("lists");
     let entry = entries.iter().find(|entry| entry.room == owner.room).expect("still listed");
     assert_eq!(entry.state, RoomState::Quarantined { reason: "record 1 is damaged".to_owned() });
+    assert_eq!(store.find(owner.room.clone()).await.expect("answers").as_ref(), Some(entry));
     assert_eq!(store.load(owner.room.clone()).await.expect("can be looked at").tail.len(), 1);
     store.lift_quarantine(owner.room.clone()).await.expect("lifted");
     store.lift_quarantine(owner.room.clone()).await.expect("is already");
@@ -483,4 +489,95 @@ pub async fn arbiter(arbiter: &dyn Arbiter) {
     let (one, two) = (arbiter.grant(one, Epoch::NONE, a), arbiter.grant(two, Epoch::NONE, a));
     let (one, two) = (one.await.expect("fresh"), two.await.expect("fresh"));
     assert_ne!(one.nonce, two.nonce);
+
+    grants_by_owner(arbiter).await;
+    nodes(arbiter).await;
+}
+
+/// Incarnations that no other case of this process uses.
+fn fresh_node() -> Incarnation {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let mut bytes = [0xee; 16];
+    bytes[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    Incarnation(bytes)
+}
+
+async fn grants_by_owner(arbiter: &dyn Arbiter) {
+    let (a, b) = (fresh_node(), fresh_node());
+    let of = |owner| arbiter.grants(GrantsOf::Owner(owner));
+    assert_eq!(of(a).await.expect("answers"), []);
+    let customer = customer_room().customer;
+    let mut rooms = Vec::new();
+    for n in 0..3 {
+        let room =
+            RoomKey { customer: customer.clone(), room: RoomId::new(format!("r{}", 2 - n)).expect("an id") };
+        let token = arbiter.grant(room.clone(), Epoch::NONE, a).await.expect("fresh");
+        rooms.push((room, token));
+    }
+    let held = of(a).await.expect("answers");
+    let names: Vec<&str> = held.iter().map(|(room, _)| room.room.as_str()).collect();
+    assert_eq!(names, ["r0", "r1", "r2"]);
+    assert!(
+        held.iter().all(|(room, grant)| grant.owner == a && rooms.contains(&(room.clone(), grant.token)))
+    );
+    let (moved, token) = rooms[0].clone();
+    let next = arbiter.grant(moved.clone(), token.epoch, b).await.expect("saw the epoch in force");
+    assert_eq!(of(a).await.expect("answers").len(), 2);
+    let held = of(b).await.expect("answers");
+    assert_eq!(held.len(), 1);
+    assert_eq!((&held[0].0, held[0].1.token, held[0].1.owner), (&moved, next, b));
+    let others = arbiter.grants(GrantsOf::NotOf(vec![a])).await.expect("answers");
+    assert!(others.contains(&held[0]) && others.iter().all(|(_, grant)| grant.owner != a));
+    let all = arbiter.grants(GrantsOf::NotOf(Vec::new())).await.expect("answers");
+    assert!(all.len() >= 3 && all.iter().map(|(room, _)| room).is_sorted());
+    arbiter.retire(moved, next).await.expect("the token in force");
+    assert_eq!(of(b).await.expect("answers"), []);
+}
+
+/// A room of a customer that no other case uses.
+fn customer_room() -> RoomKey {
+    let room = fresh_room("customer");
+    RoomKey { customer: CustomerId::new(room.room.as_str()).expect("an id"), ..room }
+}
+
+async fn nodes(arbiter: &dyn Arbiter) {
+    let row = |incarnation, zone: &str| NodeRow {
+        incarnation,
+        process_id: ProcessId::new("p-1").expect("an id"),
+        address: "10.0.0.1:7000".to_owned(),
+        http: "10.0.0.1:2567".to_owned(),
+        version: "0.1.0".to_owned(),
+        zone: zone.to_owned(),
+    };
+    let (a, b) = (fresh_node(), fresh_node());
+    let listed = async || {
+        let all = arbiter.nodes().await.expect("lists");
+        assert!(all.iter().map(|node| node.row.incarnation).is_sorted());
+        all.into_iter().filter(|node| [a, b].contains(&node.row.incarnation)).collect::<Vec<_>>()
+    };
+    let busy = NodeState { draining: true, rooms: 7 };
+    assert!(matches!(arbiter.renew(a, busy).await, Err(ArbiterError::NotListed)));
+    arbiter.join(row(b, "")).await.expect("joins");
+    arbiter.join(row(a, "here")).await.expect("joins");
+    let both = listed().await;
+    assert_eq!(both.iter().map(|node| &node.row).collect::<Vec<_>>(), [&row(a, "here"), &row(b, "")]);
+    assert!(both.iter().all(|node| node.state == NodeState::default()));
+    arbiter.renew(a, busy).await.expect("is listed");
+    let both = listed().await;
+    assert_eq!((both[0].state, both[1].state), (busy, NodeState::default()));
+    assert!(both[0].age < both[1].age, "{both:?}");
+    // The same incarnation again: another address, nothing left of its state.
+    arbiter.join(row(a, "there")).await.expect("joins again");
+    let both = listed().await;
+    assert_eq!((both[0].row.zone.as_str(), both[0].state), ("there", NodeState::default()));
+    let long = NodeRow { http: "x".repeat(NodeRow::MAX_TEXT + 1), ..row(b, "") };
+    assert!(matches!(arbiter.join(long).await, Err(ArbiterError::Text)));
+    let zero = NodeRow { version: "0\0".to_owned(), ..row(b, "") };
+    assert!(matches!(arbiter.join(zero).await, Err(ArbiterError::Text)));
+    arbiter.leave(a).await.expect("leaves");
+    arbiter.leave(a).await.expect("left already");
+    assert!(matches!(arbiter.renew(a, busy).await, Err(ArbiterError::NotListed)));
+    assert_eq!(listed().await.len(), 1);
+    arbiter.leave(b).await.expect("leaves");
+    assert_eq!(listed().await, []);
 }

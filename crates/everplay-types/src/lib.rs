@@ -11,5 +11,5 @@ mod time;
 
 pub use codes::{CloseCode, ErrorCode};
 pub use ids::{CustomerId, IdError, MAX_ID_LEN, ProcessId, RoomId, RoomKey, SessionId};
-pub use ownership::{Epoch, Nonce, Seq, Token};
+pub use ownership::{Epoch, Incarnation, Nonce, Seq, Token};
 pub use time::Millis;

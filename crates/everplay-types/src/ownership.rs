@@ -31,6 +31,25 @@ impl fmt::Debug for Nonce {
     }
 }
 
+/// One start of one node process: 128 random bits drawn when it starts.
+///
+/// Not a host or pod name: a restarted process must not inherit what its predecessor was granted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Incarnation(pub [u8; 16]);
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Incarnation({self})")
+    }
+}
+
 /// What every write to a journal carries, so that old owners are refused.
 ///
 /// Order: the higher epoch wins; equal epochs need equal nonces, and a different one loses or wins by its

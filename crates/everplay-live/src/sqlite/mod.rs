@@ -20,11 +20,12 @@ mod reader;
 mod schema;
 mod writer;
 
+use crate::nodes::Nodes;
 use crate::rules::Batch;
 use crate::{
     Append, AppendError, Appended, Arbiter, ArbiterError, Corruption, DirectoryEntry, Grant, GrantError,
-    Incarnation, Limits, LiveStore, LoadError, LoadedRoom, Pending, Position, RegisterError, Registration,
-    RoomError, Snapshot, SnapshotError, Unavailable,
+    GrantsOf, Incarnation, Limits, LiveStore, LoadError, LoadedRoom, NodeLease, NodeRow, NodeState, Pending,
+    Position, RegisterError, Registration, RoomError, Snapshot, SnapshotError, Unavailable,
 };
 use bytes::Bytes;
 use checkpoint::Checkpoint;
@@ -181,6 +182,8 @@ struct Shared {
     checkpoint: Checkpoint,
     /// Short critical sections only: the writer, loads and listings meet here.
     index: Mutex<Index>,
+    /// Not in the file: whoever opens it is the only process there is.
+    nodes: Mutex<Nodes>,
     stats: Stats,
 }
 
@@ -260,6 +263,7 @@ impl SqliteLiveStore {
             readers: Readers::default(),
             checkpoint: Checkpoint::default(),
             index: Mutex::new(std::mem::take(&mut contents.index)),
+            nodes: Mutex::default(),
             stats: Stats::default(),
         });
         let mut service =
@@ -416,6 +420,14 @@ impl LiveStore for SqliteLiveStore {
         ready(Ok(entries))
     }
 
+    fn find(&self, room: RoomKey) -> Pending<Result<Option<DirectoryEntry>, RoomError>> {
+        if let Some(why) = self.shared().queue.broken() {
+            return ready(Err(why.into()));
+        }
+        let entry = self.shared().index.lock().room(&room).and_then(index::Room::entry);
+        ready(Ok(entry))
+    }
+
     fn quarantine(&self, room: RoomKey, reason: String) -> Pending<Result<(), RoomError>> {
         match self.check_size(reason.len()) {
             Ok(()) => self.ask(|answer| Command::Quarantine { room, reason: Some(reason), answer }),
@@ -445,5 +457,34 @@ impl Arbiter for SqliteArbiter {
 
     fn retire(&self, room: RoomKey, token: Token) -> Pending<Result<(), ArbiterError>> {
         self.store.ask(|answer| Command::Retire { room, token, answer })
+    }
+
+    fn join(&self, node: NodeRow) -> Pending<Result<(), ArbiterError>> {
+        ready(self.store.shared().nodes.lock().join(node))
+    }
+
+    fn renew(&self, node: Incarnation, state: NodeState) -> Pending<Result<(), ArbiterError>> {
+        ready(self.store.shared().nodes.lock().renew(node, state))
+    }
+
+    fn leave(&self, node: Incarnation) -> Pending<Result<(), ArbiterError>> {
+        ready(self.store.shared().nodes.lock().leave(node))
+    }
+
+    fn nodes(&self) -> Pending<Result<Vec<NodeLease>, ArbiterError>> {
+        ready(self.store.shared().nodes.lock().list())
+    }
+
+    fn grants(&self, of: GrantsOf) -> Pending<Result<Vec<(RoomKey, Grant)>, ArbiterError>> {
+        if let Some(why) = self.store.shared().queue.broken() {
+            return ready(Err(why.into()));
+        }
+        let mut grants: Vec<(RoomKey, Grant)> = {
+            let index = self.store.shared().index.lock();
+            let wanted = index.grants.iter().filter(|(_, grant)| of.includes(grant.owner));
+            wanted.map(|(room, grant)| (room.clone(), *grant)).collect()
+        };
+        grants.sort_by(|(a, _), (b, _)| a.cmp(b));
+        ready(Ok(grants))
     }
 }
