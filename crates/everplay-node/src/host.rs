@@ -22,12 +22,12 @@ use crate::metrics as names;
 use crate::node::Node;
 use crate::registry::RoomEntry;
 use bytes::Bytes;
-use everplay_live::AppendError;
+use everplay_live::{AppendError, Position};
 use everplay_room::{
     ConnId, Connect, Durability, FrameKind, Input, Out, Recipients, Reply, RoomEngine, RoomKind, Step,
     Ticket, marker,
 };
-use everplay_types::{CloseCode, Millis, Seq, SessionId};
+use everplay_types::{CloseCode, Epoch, Millis, Seq, SessionId, Token};
 use everplay_wire::{msgpack, server_frame};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,6 +53,62 @@ pub(crate) enum Command {
     },
     /// Stop, with everything durable. Answered when done.
     Drain(oneshot::Sender<()>),
+    /// A node kept the sockets of these clients over a change of owner, or over a broken link.
+    Reattach(Reattach),
+    /// The link to the node that holds these sockets broke: their clients are awaited for
+    /// [`REATTACH_WINDOW`](everplay_room::REATTACH_WINDOW) without a word to the room.
+    Detach(Vec<ConnId>),
+    /// Stand still at a patch boundary, with everything taken before processed, durable and released. None: the room
+    /// ended, or was given up meanwhile.
+    Freeze(oneshot::Sender<Option<Frozen>>),
+}
+
+/// What a frozen room waits for. A sender that goes away without a word thaws it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// Go on.
+    Thaw,
+    /// The room has another owner: end without closing a socket, and forget the room.
+    Release,
+}
+
+/// A room that stands still, to be carried on by another node.
+#[derive(Debug)]
+pub(crate) struct Frozen {
+    /// The whole room at `position`.
+    pub(crate) image: Bytes,
+    /// Where its journal ends.
+    pub(crate) position: Position,
+    /// The owner's token.
+    pub(crate) token: Token,
+    /// Ends the standstill.
+    pub(crate) control: mpsc::Sender<Control>,
+}
+
+/// Sockets of this room that one node kept.
+pub(crate) struct Reattach {
+    /// The newest owner that node has heard of.
+    pub(crate) epoch: Epoch,
+    /// Up to which record that node has given everything to all its live clients of the room.
+    pub(crate) forwarded: Seq,
+    /// The sockets.
+    pub(crate) seats: Vec<ReattachSeat>,
+}
+
+/// One socket that was kept.
+pub(crate) struct ReattachSeat {
+    /// A new number for the connection, its session, and no token: the node that kept the socket is believed.
+    pub(crate) connect: Connect,
+    /// The socket.
+    pub(crate) sink: Arc<dyn ClientSink>,
+    /// The client has acknowledged JOIN_ROOM. Otherwise it is sent again.
+    pub(crate) acknowledged: bool,
+    /// Patches for it were dropped: it gets one full state.
+    pub(crate) full: bool,
+    /// Numbered inputs that were forwarded on this connection so far: the next one's number is one more.
+    pub(crate) inputs: u32,
+    /// What the time stamps of those inputs add up to, as an [`InputClock`](everplay_wire::InputClock) has it.
+    pub(crate) input_time: u32,
 }
 
 pub(crate) enum Question {
@@ -151,7 +207,10 @@ impl Host {
                     if count == 0 {
                         break;
                     }
-                    let inputs = commands.drain(..).filter_map(|command| self.absorb(command)).collect();
+                    let mut inputs = Vec::with_capacity(count);
+                    for command in commands.drain(..) {
+                        self.absorb(command, &mut inputs);
+                    }
                     if !self.drained {
                         self.turn(inputs).await;
                     }
@@ -168,30 +227,34 @@ impl Host {
         self.paused.is_none() && !self.drained
     }
 
-    /// Files what comes with a command; the engine's part of it is returned.
-    fn absorb(&mut self, command: Command) -> Option<Input> {
+    /// Files what comes with a command, and adds the engine's part of it to `inputs`.
+    fn absorb(&mut self, command: Command, inputs: &mut Vec<Input>) {
         match command {
-            Command::Input(input) => Some(input),
+            Command::Input(input) => inputs.push(input),
             Command::Attach { connect, sink } => {
                 let session = connect.session.clone();
                 self.connections.insert(connect.conn, Connection { session, sink, live: false });
-                Some(Input::Connect(connect))
+                inputs.push(Input::Connect(connect));
             }
             Command::Ask { question, answer } => {
                 let ticket = Ticket(self.next_ticket);
                 self.next_ticket += 1;
                 self.tickets.insert(ticket, answer);
-                Some(match question {
+                inputs.push(match question {
                     Question::Reserve { session, options, auth } => {
                         Input::Reserve { ticket, session, options, auth }
                     }
                     Question::FindSession { token } => Input::FindSession { ticket, token },
-                })
+                });
             }
-            Command::Drain(done) => {
-                self.draining = Some(done);
-                None
+            Command::Drain(done) => self.draining = Some(done),
+            Command::Reattach(Reattach { seats, .. }) => {
+                seats.into_iter().for_each(|seat| seat.sink.moved());
             }
+            Command::Detach(conns) => {
+                inputs.extend(conns.into_iter().map(|conn| Input::Closed { conn, code: CloseCode(1006) }));
+            }
+            Command::Freeze(answer) => drop(answer.send(None)),
         }
     }
 

@@ -24,7 +24,9 @@ mod options;
 mod recovery;
 mod registry;
 
-pub use link::{Attach, AttachError, ClientSink, PushError, RoomLink};
+pub use link::{
+    Attach, AttachError, ClientSink, PushError, Relay, RelayBatch, RelayItem, RelaySeat, RoomLink,
+};
 pub use matchmaking::{MatchError, MatchRequest, Method, Reservation};
 pub use metrics::describe_metrics;
 pub use node::{Drained, Handle, Node, Status};

@@ -1,10 +1,14 @@
 //! Between a socket and a room: what the room gives ([`ClientSink`]) and what it takes ([`RoomLink`]).
+//!
+//! Sockets that another node holds are reached through that node's [`Relay`]: one call for each step and node,
+//! however many of its clients the step concerns.
 
 use crate::host::Command;
 use bytes::Bytes;
 use everplay_room::{ConnId, FrameKind, Input};
-use everplay_types::{CloseCode, RoomId, SessionId};
+use everplay_types::{CloseCode, Epoch, RoomId, Seq, SessionId};
 use everplay_wire::{Dialect, InputOptions};
+use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -16,6 +20,84 @@ pub trait ClientSink: Send + Sync {
 
     /// Closes the socket after what was queued before.
     fn close(&self, code: CloseCode, reason: &str);
+
+    /// The node that holds the socket, when it is not this one. Asked once, when the socket is attached; frames and
+    /// closes that belong to a step then go to the relay and not to this sink.
+    fn relay(&self) -> Option<RelaySeat> {
+        None
+    }
+
+    /// Whether the socket stays open when its room changes its owner: what was sent to it is then journaled, so that
+    /// the next owner knows what it missed. Asked once, when the socket is attached.
+    fn outlives_owner(&self) -> bool {
+        self.relay().is_some()
+    }
+
+    /// The room has another owner by now, and nothing more comes from this one. Whoever holds the socket seeks the
+    /// new owner, or lets the client do so.
+    fn moved(&self) {
+        self.close(CloseCode::MAY_TRY_RECONNECT, "the room moved");
+    }
+
+    /// A frame of this socket that the room took but will never look at, because it moves: it belongs to the next
+    /// owner, before anything that the client sends later. Called in order, and before [`moved`](Self::moved).
+    fn unprocessed(&self, frame: Bytes) {
+        drop(frame);
+    }
+}
+
+/// The way to the sockets that one other node holds.
+pub trait Relay: Send + Sync {
+    /// Tells relays apart: equal for all sockets of one node, another after the link was made anew.
+    fn id(&self) -> u128;
+
+    /// Hands over what leaves one room at one moment for this node's sockets. Never waits.
+    fn batch(&self, batch: RelayBatch);
+}
+
+/// A socket that another node holds.
+#[derive(Clone)]
+pub struct RelaySeat {
+    /// The way there.
+    pub relay: Arc<dyn Relay>,
+    /// The number that node gave the socket.
+    pub conn: u64,
+}
+
+/// What leaves a room for the sockets of one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayBatch {
+    /// The room.
+    pub room: RoomId,
+    /// Of the owner that speaks: a node that has heard of a later one drops the batch.
+    pub epoch: Epoch,
+    /// The newest record this rests on. Who has this batch and those before it has seen all up to here.
+    pub seq: Seq,
+    /// In this order. Empty when there is only the position to tell.
+    pub items: Vec<RelayItem>,
+}
+
+/// One thing that leaves a room for sockets of one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RelayItem {
+    /// A frame.
+    Frame {
+        /// The sockets, by the numbers their node gave them.
+        conns: Vec<u64>,
+        /// How a full queue treats it.
+        kind: FrameKind,
+        /// The same for all.
+        bytes: Bytes,
+    },
+    /// Close a socket after what was sent to it before.
+    Close {
+        /// The socket.
+        conn: u64,
+        /// Told to the client.
+        code: CloseCode,
+        /// Told to the client; at most 123 bytes.
+        reason: String,
+    },
 }
 
 /// A socket asking for its seat.

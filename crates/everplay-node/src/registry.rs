@@ -33,6 +33,8 @@ pub(crate) struct RoomEntry {
     pub(crate) inputs: InputOptions,
     /// Reservations asked for and not yet answered: counted so that a storm does not all run to one seat.
     pub(crate) asked: AtomicU32,
+    /// Up to which record this node's own sockets were given everything.
+    pub(crate) delivered: AtomicU64,
     ordinal: u64,
     listing: Mutex<Listing>,
     progress: Mutex<Progress>,
@@ -115,6 +117,7 @@ impl Registry {
             messages_per_second: new.messages_per_second,
             inputs: new.inputs,
             asked: AtomicU32::new(0),
+            delivered: AtomicU64::new(0),
             ordinal: self.next.fetch_add(1, Ordering::Relaxed),
             listing: Mutex::new(Listing {
                 clients: 0,

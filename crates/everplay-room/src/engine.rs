@@ -27,6 +27,10 @@ use std::time::Duration;
 /// After a restart every seat waits at least this long for its client: the SDK keeps trying for about 56 s.
 pub const GRACE_AFTER_RESTORE: Duration = Duration::from_secs(60);
 
+/// How long a client whose socket was kept is awaited, in room time, before it counts as dropped: the node that holds
+/// the socket seeks the new owner within a second, and a client that is gone should not look present for long.
+pub const REATTACH_WINDOW: Duration = Duration::from_secs(3);
+
 /// One running room.
 pub struct Engine<R: Room> {
     kind: Arc<RoomType<R>>,

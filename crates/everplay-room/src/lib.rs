@@ -31,7 +31,7 @@ mod settings;
 pub use client::Client;
 pub use context::{Context, TimerId};
 pub use effects::{FrameKind, Listing, Out, Recipients, Reply, ReserveError, Step};
-pub use engine::{Engine, GRACE_AFTER_RESTORE};
+pub use engine::{Engine, GRACE_AFTER_RESTORE, REATTACH_WINDOW};
 pub use input::{ConnId, Connect, Input, Ticket};
 pub use kind::{AuthRequest, Birth, ReviveError, RoomEngine, RoomKind, RoomType};
 pub use messages::{InputMeta, InputSettings, Messages};
