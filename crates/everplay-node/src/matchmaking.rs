@@ -269,6 +269,9 @@ async fn ask(entry: &RoomEntry, question: Question) -> Option<Reply> {
 }
 
 fn authorise(kind: &Kind, request: &MatchRequest) -> Result<serde_json::Value, MatchError> {
+    if !kind.kind.settings().anonymous && request.auth.identity.is_none() {
+        return Err(MatchError::new(ErrorCode::AUTH_FAILED, "sign in first, as a guest at least"));
+    }
     match catch_unwind(AssertUnwindSafe(|| kind.kind.auth(&request.auth, &request.options))) {
         Ok(Ok(auth)) => Ok(auth),
         Ok(Err(refusal)) => Err(MatchError::refused(refusal, ErrorCode::AUTH_FAILED)),

@@ -4,7 +4,7 @@ use crate::ledger::Ledger;
 use crate::record::{Record, RecordError, Section, Snapshot};
 use crate::{ConnId, Engine, Input, Listing, Messages, Refusal, Room, Settings, Step};
 use everplay_schema::{Generation, Replica, RestoreError};
-use everplay_types::{ErrorCode, Millis, RoomId, SessionId};
+use everplay_types::{ErrorCode, Identity, Millis, RoomId, SessionId};
 use everplay_wire::InputOptions;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,10 +15,19 @@ use thiserror::Error;
 pub struct AuthRequest {
     /// The bearer token, as sent.
     pub token: Option<String>,
+    /// Whose token it is, when the server issued it and it is valid now. None: nobody knows who asks.
+    pub identity: Option<Identity>,
     /// Where the request came from.
     pub ip: Option<IpAddr>,
     /// The request's headers, names in lower case.
     pub headers: Vec<(String, String)>,
+}
+
+impl AuthRequest {
+    /// The identity as the value an auth hook returns; null without one.
+    pub fn identity_json(&self) -> serde_json::Value {
+        serde_json::to_value(&self.identity).expect("an identity has only texts, flags and lists")
+    }
 }
 
 /// What a new room is made from.

@@ -32,9 +32,12 @@ pub trait Room: State + Send + Sized + 'static {
     }
 
     /// Decides who may ask for a seat, before any room is involved. The value is kept with the seat.
+    ///
+    /// Unless a kind says otherwise, it is the verified [`Identity`](everplay_types::Identity) as JSON, or null for a
+    /// client without one; [`Client::auth_as`] reads it back.
     fn auth(request: &AuthRequest, options: &Self::Options) -> Result<serde_json::Value, Refusal> {
-        let _ = (request, options);
-        Ok(serde_json::Value::Null)
+        let _ = options;
+        Ok(request.identity_json())
     }
 
     /// Makes the room; `options` are those of the client that caused it.

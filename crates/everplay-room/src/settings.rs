@@ -45,6 +45,9 @@ pub struct Settings {
     /// How long the seat of a client whose connection dropped waits for it, unless the drop hook says
     /// otherwise. Zero: a drop is a leave. Default 30 s, in which the SDK makes ten attempts.
     pub reconnection: Duration,
+    /// Whether clients without a verified identity may ask for seats. A guest has one; who presents no token, or one
+    /// that is not valid, has none. Default true.
+    pub anonymous: bool,
     /// See [`Durability`]. Default Confirmed.
     pub durability: Durability,
     /// End the room when its last seat is gone. Default true.
@@ -64,6 +67,7 @@ impl Default for Settings {
             max_clients: 64,
             seat_reservation: Duration::from_secs(15),
             reconnection: Duration::from_secs(30),
+            anonymous: true,
             durability: Durability::Confirmed,
             auto_dispose: true,
             messages_per_second: 120,

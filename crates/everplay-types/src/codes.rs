@@ -1,5 +1,7 @@
+use serde::{Deserialize, Serialize};
 /// WebSocket close codes, as the SDKs understand them. Ours start at 4100.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct CloseCode(pub u16);
 
 impl CloseCode {
@@ -31,6 +33,8 @@ impl CloseCode {
     pub const REPLACED: CloseCode = CloseCode(4103);
     /// The room failed twice on the same input and was closed.
     pub const ROOM_FAILED: CloseCode = CloseCode(4104);
+    /// The client's signing-in was revoked: signed out elsewhere, password changed, banned.
+    pub const SIGNED_OUT: CloseCode = CloseCode(4105);
 }
 
 /// Error codes of the Colyseus routes and of the ERROR frame.

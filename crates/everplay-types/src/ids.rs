@@ -133,6 +133,15 @@ id!(
     /// Whose rooms, players and keys these are. `default` when nobody asks.
     CustomerId
 );
+id!(
+    /// A person or a guest, as the account store knows them. Never reused.
+    AccountId
+);
+id!(
+    /// One signing-in of an account, from then until it is signed out; survives the renewal of tokens. Not a
+    /// [`SessionId`], which is a standing in a room.
+    LoginId
+);
 
 impl Default for CustomerId {
     fn default() -> Self {

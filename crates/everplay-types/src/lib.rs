@@ -5,11 +5,13 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 
 mod codes;
+mod identity;
 mod ids;
 mod ownership;
 mod time;
 
 pub use codes::{CloseCode, ErrorCode};
-pub use ids::{CustomerId, IdError, MAX_ID_LEN, ProcessId, RoomId, RoomKey, SessionId};
+pub use identity::{Identity, Role, Roles};
+pub use ids::{AccountId, CustomerId, IdError, LoginId, MAX_ID_LEN, ProcessId, RoomId, RoomKey, SessionId};
 pub use ownership::{Epoch, Incarnation, Nonce, Seq, Token};
 pub use time::Millis;

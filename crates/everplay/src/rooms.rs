@@ -145,6 +145,7 @@ fn auth(client: ClientInfo) -> AuthRequest {
     };
     AuthRequest {
         token: client.token,
+        identity: None,
         ip: Some(client.ip),
         headers: client.headers.iter().filter_map(header).collect(),
     }

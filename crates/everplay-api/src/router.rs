@@ -1,0 +1,160 @@
+//! Puts services together and wraps them in what all share.
+
+use crate::error::ApiError;
+use crate::identity::{Authenticate, Who, bearer};
+use crate::rate::{RatePolicy, Rates};
+use crate::{Caller, csrf, document, headers};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use everplay_accounts::Principal;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+/// What all services share.
+pub struct Layers {
+    /// Finds out who asks.
+    pub authenticate: Arc<dyn Authenticate>,
+    /// How often one may ask.
+    pub rates: RatePolicy,
+    /// Longest a handler may take; then 503. Default 10 s.
+    pub timeout: Duration,
+}
+
+impl Layers {
+    /// The defaults.
+    pub fn new(authenticate: Arc<dyn Authenticate>) -> Self {
+        Self { authenticate, rates: RatePolicy::default(), timeout: Duration::from_secs(10) }
+    }
+}
+
+/// Services, put together.
+pub struct Api {
+    services: OpenApiRouter,
+}
+
+impl Api {
+    /// None yet.
+    #[expect(clippy::new_without_default, reason = "an Api is built in a chain that starts with a verb")]
+    pub fn new() -> Self {
+        Self { services: document::begin() }
+    }
+
+    /// Adds a service. Paths must not collide.
+    #[must_use]
+    pub fn service(mut self, routes: OpenApiRouter) -> Self {
+        self.services = self.services.merge(routes);
+        self
+    }
+
+    /// The document of all services.
+    pub fn document(&self) -> OpenApi {
+        document::finish(self.services.get_openapi().clone())
+    }
+
+    /// The router of all services, their document and its page; 404 for other paths is left to whoever mounts it.
+    pub fn router(self, layers: Layers) -> Router {
+        let pages = document::routes(&self.document());
+        let (services, _) = self.services.split_for_parts();
+        let rates = Rates::new(layers.rates);
+        let shared = Arc::new(Shared { authenticate: layers.authenticate, rates, timeout: layers.timeout });
+        services
+            .merge(pages)
+            .method_not_allowed_fallback(|| async {
+                let message = "this path does not take that method";
+                ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message)
+            })
+            .layer(DefaultBodyLimit::max(64 << 10))
+            .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+                ApiError::internal().into_response()
+            }))
+            .layer(from_fn_with_state(shared, around))
+    }
+}
+
+struct Shared {
+    authenticate: Arc<dyn Authenticate>,
+    rates: Rates,
+    timeout: Duration,
+}
+
+/// Around every request: who asks and whether they may ask now, then the handler, then the answer's form.
+async fn around(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+    let caller = match request.extensions().get::<Caller>() {
+        Some(caller) => caller.clone(),
+        None => {
+            let caller = Caller::stranger();
+            request.extensions_mut().insert(caller.clone());
+            caller
+        }
+    };
+    let who = match bearer(request.headers()) {
+        None => Who::Nobody,
+        Some(token) => match shared.authenticate.authenticate(token).await {
+            Ok(principal) => Who::Known(principal),
+            Err(rejected) => Who::Rejected(rejected),
+        },
+    };
+    let (key, limit) = match &who {
+        Who::Known(Principal::Player(identity)) if !identity.guest => {
+            (format!("account {} {}", identity.customer, identity.id), shared.rates.account())
+        }
+        Who::Known(Principal::Player(identity)) => {
+            (format!("guest {} {}", identity.customer, identity.id), shared.rates.guest())
+        }
+        Who::Known(Principal::Server(key)) => {
+            (format!("key {} {}", key.customer, key.key), shared.rates.account())
+        }
+        Who::Nobody | Who::Rejected(_) => (format!("network {}", caller.network()), shared.rates.guest()),
+    };
+    let (response, taken) = match shared.rates.take(key, limit, Instant::now()) {
+        Err((refusal, taken)) => (refusal.into_response(), taken),
+        Ok(taken) => {
+            let response = match csrf::check(request.method(), request.headers()) {
+                Err(refusal) => refusal.into_response(),
+                Ok(()) => {
+                    request.extensions_mut().insert(who);
+                    match tokio::time::timeout(shared.timeout, next.run(request)).await {
+                        Ok(response) => response,
+                        Err(_) => ApiError::new(
+                            StatusCode::SERVICE_UNAVAILABLE,
+                            "TIMEOUT",
+                            "it took too long and was given up",
+                        )
+                        .into_response(),
+                    }
+                }
+            };
+            (response, taken)
+        }
+    };
+    let mut response = in_form(response, &caller);
+    taken.apply(response.headers_mut());
+    headers::apply(response.headers_mut());
+    let id =
+        HeaderValue::from_str(&caller.request_id).expect("the edge takes only header text as a request's id");
+    response.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
+    response
+}
+
+/// Writes the envelope of a refusal.
+fn in_form(response: Response, caller: &Caller) -> Response {
+    let Some(refusal) = response.extensions().get::<ApiError>() else { return response };
+    if refusal.status.is_server_error() {
+        tracing::warn!(request.id = %caller.request_id, code = refusal.code, "a request could not be served");
+    }
+    let written: Response<Body> = refusal.write(&caller.request_id);
+    let mut written = written;
+    for (name, value) in response.headers() {
+        if !written.headers().contains_key(name) && name != axum::http::header::CONTENT_LENGTH {
+            written.headers_mut().append(name.clone(), value.clone());
+        }
+    }
+    written
+}
