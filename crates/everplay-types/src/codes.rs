@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+
 /// WebSocket close codes, as the SDKs understand them. Ours start at 4100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -12,16 +12,26 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("everplay-wire", &["everplay-types"]),
     ("everplay-room", &["everplay-types", "everplay-schema", "everplay-wire"]),
     ("everplay-live", &["everplay-types"]),
+    ("everplay-cluster", &["everplay-types", "everplay-wire", "everplay-room"]),
     (
         "everplay-node",
-        &["everplay-types", "everplay-wire", "everplay-schema", "everplay-room", "everplay-live"],
+        &[
+            "everplay-types",
+            "everplay-wire",
+            "everplay-schema",
+            "everplay-room",
+            "everplay-live",
+            "everplay-cluster",
+        ],
     ),
+    ("everplay-link", &["everplay-types", "everplay-cluster"]),
     ("everplay-gateway", &["everplay-types", "everplay-wire"]),
     ("everplay-client", &["everplay-types", "everplay-wire", "everplay-schema"]),
 ];
 
 /// Values and rules: no runtime, socket, file, clock or thread.
-pub(super) const PURE: [&str; 4] = ["everplay-types", "everplay-schema", "everplay-wire", "everplay-room"];
+pub(super) const PURE: [&str; 5] =
+    ["everplay-types", "everplay-schema", "everplay-wire", "everplay-room", "everplay-cluster"];
 
 /// What brings in the outside world.
 const IMPURE: [&str; 10] = [
