@@ -62,6 +62,8 @@ struct Stalled {
 #[derive(Debug)]
 struct Room {
     head: Head,
+    /// False after a failover: the owner must seal again before it writes.
+    sealed_here: bool,
     kind: String,
     listing: Bytes,
     /// Everything below is dropped.
@@ -94,6 +96,15 @@ impl MemoryLiveStore {
             let outcome = shared.append(&room, &batch);
             // A receiver that is gone is a cancelled call: done or not, nobody asks.
             let _ = answer.send(outcome);
+        }
+    }
+
+    /// The store fails over to a copy, as Redis to a replica: every owner is refused as fenced, by its own token, until
+    /// it has sealed again. The copy lacks the newest `lost` records of every room, which a store must not do.
+    pub fn fail_over(&self, lost: usize) {
+        let mut shared = self.shared.lock();
+        for (key, room) in &mut shared.rooms {
+            room.fail_over(key, lost);
         }
     }
 
@@ -161,7 +172,26 @@ impl Rooms {
 }
 
 impl Room {
+    /// May this token change the room now?
+    fn admit(&self, token: Token) -> Result<(), rules::Refusal> {
+        self.head.admit(token)?;
+        if self.sealed_here { Ok(()) } else { Err(rules::Refusal::Fenced(self.head.fence)) }
+    }
+
+    fn fail_over(&mut self, key: &RoomKey, lost: usize) {
+        self.sealed_here = false;
+        for _ in 0..lost {
+            let Some(record) = self.records.pop_back() else { break };
+            let before = self.head.end.last.0.saturating_sub(1);
+            let chain = record::decode(&record).map_or(Chain::start(key), |record| record.prev);
+            self.head.end = Position { last: Seq(before), chain };
+        }
+        let end = self.head.end.last;
+        self.snapshots.retain(|(seq, _)| *seq <= end);
+    }
+
     fn append(&mut self, batch: &Batch) -> Result<Appended, AppendError> {
+        self.admit(batch.token)?;
         match self.head.append(batch)? {
             Verdict::Write => {
                 self.records.extend(batch.records().map(<[u8]>::to_vec));
@@ -232,7 +262,7 @@ impl Room {
     }
 
     fn publish(&mut self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
-        self.head.admit(snapshot.token)?;
+        self.admit(snapshot.token)?;
         let mut bytes = Vec::new();
         record::encode(
             &Record {
@@ -269,7 +299,7 @@ impl LiveStore for MemoryLiveStore {
         self.with(|shared| {
             if let Some(known) = shared.rooms.get(&room) {
                 return if known.head.fence == token {
-                    known.head.admit(token).map_err(RoomError::from)?;
+                    known.admit(token).map_err(RoomError::from)?;
                     Ok(known.head.end)
                 } else {
                     Err(RegisterError::Exists { fence: known.head.fence })
@@ -279,7 +309,10 @@ impl LiveStore for MemoryLiveStore {
             let head = Head::new(token, Chain::start(&room));
             let end = head.end;
             let (records, snapshots) = Default::default();
-            shared.rooms.insert(room, Room { head, kind, listing, first: Seq(1), records, snapshots });
+            shared.rooms.insert(
+                room,
+                Room { head, sealed_here: true, kind, listing, first: Seq(1), records, snapshots },
+            );
             Ok(end)
         })
     }
@@ -288,7 +321,7 @@ impl LiveStore for MemoryLiveStore {
         let size = self.check_size(listing.len());
         self.with(|shared| {
             let room = shared.room(&room)?;
-            room.head.admit(token)?;
+            room.admit(token)?;
             size?;
             room.listing = listing;
             Ok(())
@@ -312,6 +345,7 @@ impl LiveStore for MemoryLiveStore {
             let room = shared.room(&room)?;
             room.head.seal(token)?;
             room.head.fence = token;
+            room.sealed_here = true;
             Ok(room.head.end)
         })
     }
@@ -327,7 +361,7 @@ impl LiveStore for MemoryLiveStore {
             Err(SnapshotError::Refused(broken().into()))
         } else {
             shared.room(&snapshot.room).map_err(SnapshotError::Refused).and_then(|room| {
-                room.head.admit(snapshot.token)?;
+                room.admit(snapshot.token)?;
                 if bytes > limit {
                     return Err(RoomError::TooLarge { bytes, limit }.into());
                 }
@@ -340,7 +374,7 @@ impl LiveStore for MemoryLiveStore {
     fn truncate(&self, room: RoomKey, token: Token, below: Seq) -> Pending<Result<Seq, RoomError>> {
         self.with(|shared| {
             let room = shared.room(&room)?;
-            room.head.admit(token)?;
+            room.admit(token)?;
             let published: Vec<Seq> = room.snapshots.iter().map(|(seq, _)| *seq).collect();
             let keep = rules::truncation(below, &published);
             while room.first < keep && room.records.pop_front().is_some() {
@@ -353,7 +387,7 @@ impl LiveStore for MemoryLiveStore {
     fn close(&self, room: RoomKey, token: Token) -> Pending<Result<(), RoomError>> {
         self.with(|shared| {
             let room = shared.room(&room)?;
-            match room.head.admit(token) {
+            match room.admit(token) {
                 Err(rules::Refusal::Closed) => Ok(()),
                 Err(refusal) => Err(refusal.into()),
                 Ok(()) => {

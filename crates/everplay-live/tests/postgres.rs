@@ -4,9 +4,10 @@ mod servers;
 
 use everplay_live::suite::{self, fresh_room};
 use everplay_live::{
-    Arbiter, ArbiterError, GrantError, Incarnation, PostgresArbiter, PostgresError, PostgresOptions,
+    Arbiter, ArbiterError, GrantError, GrantsOf, Incarnation, NodeRow, NodeState, PostgresArbiter,
+    PostgresError, PostgresOptions,
 };
-use everplay_types::Epoch;
+use everplay_types::{Epoch, ProcessId};
 use servers::postgres::Postgres;
 use servers::wait_until;
 use std::time::{Duration, Instant};
@@ -66,8 +67,13 @@ async fn the_suite_and_what_is_refused() {
         assert!(current.is_some());
     }
     assert_eq!(won, rooms.len());
-    let schemas = server.query("select count(*) from pg_tables where schemaname = 'games_2'");
-    assert_eq!(schemas, "1");
+    let tables = server.query("select count(*) from pg_tables where schemaname = 'games_2'");
+    assert_eq!(tables, "2");
+    // A take-over's question does not read the rows of every other node.
+    let plan = server.query(
+        "set enable_seqscan = off; explain select room from games_2.room_grants where owner = '\\x01'",
+    );
+    assert!(plan.contains("room_grants_owner"), "{plan}");
 
     let strict = PostgresOptions { require_standby: true, ..PostgresOptions::new(server.url()) };
     assert!(matches!(PostgresArbiter::open(strict).await, Err(PostgresError::NoStandby)));
@@ -157,6 +163,20 @@ async fn a_cancelled_wait_is_no_grant() {
     wait_until("PostgreSQL calls it committed", || server.query(&row) == "1");
     wait_until("it is repeated", || server.query(&format!("select count(*) {waiting}")) == "1");
     assert!(!grant.is_finished(), "a cancelled wait must not be told as a grant");
+    // Nodes are alive whatever grants wait for, and the grant that waits is not told.
+    let node = NodeRow {
+        incarnation: ME,
+        process_id: ProcessId::new("p").unwrap(),
+        address: "127.0.0.1:1".to_owned(),
+        http: "127.0.0.1:2".to_owned(),
+        version: "1".to_owned(),
+        zone: String::new(),
+    };
+    arbiter.join(node).await.unwrap();
+    arbiter.renew(ME, NodeState::default()).await.unwrap();
+    assert_eq!(arbiter.nodes().await.unwrap().len(), 1);
+    let held = arbiter.grants(GrantsOf::Owner(ME)).await.unwrap();
+    assert!(!grant.is_finished() && held.iter().all(|(_, grant)| grant.owner == ME), "{held:?}");
     drop(frozen);
     let token = grant.await.unwrap().unwrap();
     assert_eq!(token.epoch, Epoch(1));
