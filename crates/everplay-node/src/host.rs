@@ -16,13 +16,13 @@ pub(crate) use revive::panic_message;
 
 use crate::clock::RoomClock;
 use crate::gate::{Batch, Gate};
-use crate::journal::{Answer, News, RoomJournal};
+use crate::journal::{Answer, Loss, News, RoomJournal};
 use crate::link::ClientSink;
 use crate::metrics as names;
 use crate::node::Node;
 use crate::registry::RoomEntry;
 use bytes::Bytes;
-use everplay_live::{AppendError, Position};
+use everplay_live::Position;
 use everplay_room::{
     ConnId, Connect, Durability, FrameKind, Input, Out, Recipients, Reply, RoomEngine, RoomKind, Step,
     Ticket, marker,
@@ -365,7 +365,7 @@ impl Host {
         match answer {
             Answer::Confirmed => self.release(),
             Answer::HeldUp => {}
-            Answer::Lost(error) => return self.give_up(&error),
+            Answer::Lost(loss) => return self.give_up(&loss),
         }
         self.pause_or_resume();
     }
@@ -469,8 +469,8 @@ impl Host {
     }
 
     /// The journal is not ours any more, or cannot be written. What was not confirmed was not seen.
-    fn give_up(&mut self, error: &AppendError) {
-        tracing::error!(room.id = %self.entry.id, %error, "the room is given up");
+    fn give_up(&mut self, loss: &Loss) {
+        tracing::error!(room.id = %self.entry.id, error = %loss, "the room is given up");
         metrics::counter!(names::ROOMS_LOST).increment(1);
         self.leave_with(CloseCode::MAY_TRY_RECONNECT, "the room moved");
     }

@@ -1,6 +1,26 @@
+//! One room's way into its journal.
+//!
+//! ```text
+//! push -> waiting -> submit -> append -> Ok ------------------------------------> Confirmed
+//!                              ^  |  '-> full, busy, unknown: the same again --> HeldUp
+//!                              |  '----> fenced by our own token or an older one
+//!                              '--- seal again <- still granted? <-'
+//! ```
+//!
+//! A store that failed over does not know who may write until the owner has sealed again. The arbiter is asked first:
+//! only the grant in force seals. What the journal then holds decides: at least everything that was confirmed, and the
+//! identical batch is repeated; less, and the store has broken its word, which nothing here can mend.
+//!
+//! Invariant: a batch whose outcome is not known is repeated as it was; nothing else is ever written at its positions.
+//! Group commit needs no timer: the batch in flight is the timer.
+
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
 use everplay_live::{
-    Append, AppendError, Appended, Limits, LiveStore, Pending, Position, Retry, Snapshot, SnapshotError,
+    Append, AppendError, Appended, Arbiter, ArbiterError, Grant, Limits, LiveStore, Pending, Position, Retry,
+    RoomError, Snapshot, SnapshotError,
 };
 use everplay_types::{RoomKey, Seq, Token};
 use std::sync::Arc;
@@ -11,13 +31,19 @@ use tokio::time::Instant;
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 /// Longest pause: a disk that has space again is noticed within a second.
 const RETRY_CAP: Duration = Duration::from_secs(1);
+/// Longest pause while nobody answers: the end of a failover is noticed soon, and asking a store that is away costs it
+/// nothing.
+const SILENCE_CAP: Duration = Duration::from_millis(100);
+
+/// Why a room stands still while the store does not say what became of its batch.
+const SILENT: &str = "the journal does not answer";
+/// Why it does while its store is taken over by another server.
+const CHANGED: &str = "the store changed hands";
 
 /// One room's writer: at most one batch is on its way, what comes meanwhile makes the next one.
-///
-/// Invariant: a batch whose outcome is not known is repeated as it was; nothing else is ever written at its
-/// positions. Group commit needs no timer: the batch in flight is the timer.
 pub(crate) struct RoomJournal {
     store: Arc<dyn LiveStore>,
+    arbiter: Arc<dyn Arbiter>,
     room: RoomKey,
     token: Token,
     confirmed: Position,
@@ -32,11 +58,28 @@ pub(crate) struct RoomJournal {
 struct Flight {
     append: Append,
     bytes: usize,
-    answer: Option<Pending<Result<Appended, AppendError>>>,
+    call: Call,
     again_at: Option<Instant>,
     pause: Duration,
+    /// Sealed again on its behalf.
+    sealed_again: bool,
     /// Why it is being repeated.
     held_up: Option<&'static str>,
+}
+
+/// What is asked on behalf of the batch on its way; `None` until it is time to ask (again).
+enum Call {
+    Append(Option<Pending<Result<Appended, AppendError>>>),
+    /// Whether the room is still granted to this owner.
+    Grant(Option<Pending<Result<Option<Grant>, ArbiterError>>>),
+    Seal(Option<Pending<Result<Position, RoomError>>>),
+}
+
+/// The answer to a [`Call`].
+enum Heard {
+    Append(Result<Appended, AppendError>),
+    Grant(Result<Option<Grant>, ArbiterError>),
+    Seal(Result<Position, RoomError>),
 }
 
 /// What the store has to say.
@@ -54,13 +97,55 @@ pub(crate) enum Answer {
     /// Nothing was written, or nobody knows; it is tried again.
     HeldUp,
     /// The room is not ours to write any more, or cannot be written.
-    Lost(AppendError),
+    Lost(Loss),
+}
+
+/// Why a room's journal is lost to its owner.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Loss {
+    /// Another owner was granted the room: it lives elsewhere, or will in a moment.
+    #[error("the room was granted to another owner")]
+    Moved,
+    /// The store does not have what it confirmed. Clients may have seen what is gone.
+    #[error("the store lost confirmed records: the journal ends at {have}, confirmed was {confirmed}")]
+    Forgotten {
+        /// Where the journal ends now.
+        have: Seq,
+        /// Up to where it was durable.
+        confirmed: Seq,
+    },
+    /// The store will not take the records.
+    #[error(transparent)]
+    Refused(AppendError),
+}
+
+impl From<RoomError> for Loss {
+    fn from(error: RoomError) -> Self {
+        Loss::Refused(match error {
+            RoomError::Fenced { fence } => AppendError::Fenced { fence },
+            RoomError::TooLarge { bytes, limit } => AppendError::TooLarge { bytes, limit },
+            RoomError::Full => AppendError::Full,
+            RoomError::Busy => AppendError::Busy,
+            RoomError::Unknown => AppendError::Unknown,
+            RoomError::NotFound => AppendError::NotFound,
+            RoomError::Closed => AppendError::Closed,
+            RoomError::Quarantined { reason } => AppendError::Quarantined { reason },
+            RoomError::Unavailable(source) => AppendError::Unavailable(source),
+        })
+    }
 }
 
 impl RoomJournal {
-    pub(crate) fn new(store: Arc<dyn LiveStore>, room: RoomKey, token: Token, at: Position) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn LiveStore>,
+        arbiter: Arc<dyn Arbiter>,
+        room: RoomKey,
+        token: Token,
+        at: Position,
+    ) -> Self {
         Self {
             store,
+            arbiter,
             room,
             token,
             confirmed: at,
@@ -145,31 +230,38 @@ impl RoomJournal {
             prev: self.confirmed.chain,
             payloads,
         };
-        let answer = Some(self.store.append(append.clone()));
-        self.flight =
-            Some(Flight { append, bytes, answer, again_at: None, pause: RETRY_FIRST, held_up: None });
+        let call = Call::Append(Some(self.store.append(append.clone())));
+        let (again_at, pause, sealed_again, held_up) = (None, RETRY_FIRST, false, None);
+        self.flight = Some(Flight { append, bytes, call, again_at, pause, sealed_again, held_up });
     }
 
     /// Waits for what comes first of the batch and the snapshot on their way. Never ends when there is neither.
     /// Cancel-safe: an answer that was not taken is waited for again.
     pub(crate) async fn news(&mut self) -> News {
-        let answered = answer_of(&self.store, &mut self.flight);
+        let answered = answer_of(&self.store, &self.arbiter, &mut self.flight);
         let published = snapshot_of(&mut self.publishing);
         tokio::select! {
             biased;
-            result = answered => News::Answer(self.settle(result)),
+            heard = answered => News::Answer(self.settle(heard)),
             result = published => News::Published(self.truncate(result)),
         }
     }
 
     /// Waits for the batch on its way. Never ends when there is none. Cancel-safe.
     pub(crate) async fn answered(&mut self) -> Answer {
-        let result = answer_of(&self.store, &mut self.flight).await;
-        self.settle(result)
+        let heard = answer_of(&self.store, &self.arbiter, &mut self.flight).await;
+        self.settle(heard)
     }
 
-    fn settle(&mut self, result: Result<Appended, AppendError>) -> Answer {
-        let Some(flight) = &mut self.flight else { return Answer::Confirmed };
+    fn settle(&mut self, heard: Heard) -> Answer {
+        match heard {
+            Heard::Append(result) => self.appended(result),
+            Heard::Grant(result) => self.granted(result),
+            Heard::Seal(result) => self.sealed(result),
+        }
+    }
+
+    fn appended(&mut self, result: Result<Appended, AppendError>) -> Answer {
         match result {
             Ok(position) => {
                 self.confirmed = position;
@@ -178,19 +270,72 @@ impl RoomJournal {
                 self.submit();
                 Answer::Confirmed
             }
-            Err(error) if error.retry() != Retry::Never => {
-                flight.answer = None;
-                flight.again_at = Some(Instant::now() + flight.pause);
-                flight.pause = (flight.pause * 2).min(RETRY_CAP);
-                flight.held_up = Some(match error {
-                    AppendError::Full => "the disk is full",
-                    AppendError::Busy => "the journal is busy",
-                    _ => "the journal does not answer",
-                });
-                Answer::HeldUp
-            }
-            Err(error) => Answer::Lost(error),
+            Err(AppendError::Full) => self.hold_up(Call::Append(None), "the disk is full", RETRY_CAP),
+            Err(AppendError::Busy) => self.hold_up(Call::Append(None), "the journal is busy", RETRY_CAP),
+            Err(AppendError::Unknown) => self.hold_up(Call::Append(None), SILENT, SILENCE_CAP),
+            Err(AppendError::Fenced { fence }) if fence > self.token => Answer::Lost(Loss::Moved),
+            // Nobody newer has sealed: the store does not know what this owner did.
+            Err(AppendError::Fenced { .. }) => match &self.flight {
+                // And again: it changes hands faster than it is asked.
+                Some(flight) if flight.sealed_again => self.hold_up(Call::Grant(None), CHANGED, SILENCE_CAP),
+                _ => self.go_on(Call::Grant(None)),
+            },
+            Err(AppendError::Gap { have, .. }) if have < self.confirmed.last => self.forgotten(have),
+            Err(AppendError::NotFound) => self.forgotten(Seq::ZERO),
+            Err(error) => Answer::Lost(Loss::Refused(error)),
         }
+    }
+
+    fn granted(&mut self, result: Result<Option<Grant>, ArbiterError>) -> Answer {
+        match result {
+            Ok(Some(grant)) if grant.token == self.token => self.go_on(Call::Seal(None)),
+            Ok(_) => Answer::Lost(Loss::Moved),
+            Err(_) => self.hold_up(Call::Grant(None), "the arbiter does not answer", SILENCE_CAP),
+        }
+    }
+
+    fn sealed(&mut self, result: Result<Position, RoomError>) -> Answer {
+        match result {
+            Ok(at) if at.last < self.confirmed.last => self.forgotten(at.last),
+            Ok(at) if at.last == self.confirmed.last && at.chain != self.confirmed.chain => {
+                self.forgotten(at.last)
+            }
+            Ok(_) => {
+                tracing::info!(room.id = %self.room.room, "the store changed hands; the journal is sealed again");
+                self.flight.iter_mut().for_each(|flight| flight.sealed_again = true);
+                self.go_on(Call::Append(None))
+            }
+            Err(error) if error.retry() != Retry::Never => {
+                self.hold_up(Call::Seal(None), SILENT, SILENCE_CAP)
+            }
+            Err(RoomError::Fenced { .. }) => Answer::Lost(Loss::Moved),
+            Err(RoomError::NotFound) => self.forgotten(Seq::ZERO),
+            Err(error) => Answer::Lost(error.into()),
+        }
+    }
+
+    fn forgotten(&self, have: Seq) -> Answer {
+        Answer::Lost(Loss::Forgotten { have, confirmed: self.confirmed.last })
+    }
+
+    /// Makes the next call at once, on the way back from a failover of the store.
+    fn go_on(&mut self, call: Call) -> Answer {
+        if let Some(flight) = &mut self.flight {
+            (flight.call, flight.again_at) = (call, None);
+            flight.held_up = Some(CHANGED);
+        }
+        Answer::HeldUp
+    }
+
+    /// Makes the call after a pause, at most `cap` long.
+    fn hold_up(&mut self, call: Call, why: &'static str, cap: Duration) -> Answer {
+        if let Some(flight) = &mut self.flight {
+            flight.call = call;
+            flight.again_at = Some(Instant::now() + flight.pause);
+            flight.pause = (flight.pause * 2).min(cap);
+            flight.held_up = Some(why);
+        }
+        Answer::HeldUp
     }
 
     fn publish(&mut self) {
@@ -221,14 +366,29 @@ impl RoomJournal {
     }
 }
 
-/// The answer to the batch on its way, which is sent again first when it is time to.
-async fn answer_of(store: &Arc<dyn LiveStore>, flight: &mut Option<Flight>) -> Result<Appended, AppendError> {
+/// What is heard about the batch on its way, after it was asked (again) when it is time to.
+async fn answer_of(
+    store: &Arc<dyn LiveStore>,
+    arbiter: &Arc<dyn Arbiter>,
+    flight: &mut Option<Flight>,
+) -> Heard {
     let Some(flight) = flight else { return std::future::pending().await };
     if let Some(at) = flight.again_at {
         tokio::time::sleep_until(at).await;
         flight.again_at = None;
     }
-    flight.answer.get_or_insert_with(|| store.append(flight.append.clone())).await
+    let Append { room, token, .. } = &flight.append;
+    match &mut flight.call {
+        Call::Append(answer) => {
+            Heard::Append(answer.get_or_insert_with(|| store.append(flight.append.clone())).await)
+        }
+        Call::Grant(answer) => {
+            Heard::Grant(answer.get_or_insert_with(|| arbiter.current(room.clone())).await)
+        }
+        Call::Seal(answer) => {
+            Heard::Seal(answer.get_or_insert_with(|| store.seal(room.clone(), *token)).await)
+        }
+    }
 }
 
 async fn snapshot_of(

@@ -232,7 +232,8 @@ impl Node {
     }
 
     pub(crate) fn journal(&self, room: &RoomId, token: Token, at: Position) -> RoomJournal {
-        RoomJournal::new(Arc::clone(&self.live), self.key(room), token, at)
+        let (live, arbiter) = (Arc::clone(&self.live), Arc::clone(&self.arbiter));
+        RoomJournal::new(live, arbiter, self.key(room), token, at)
     }
 
     /// Enters the room in the registry and starts its task.

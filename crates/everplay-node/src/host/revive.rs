@@ -34,7 +34,7 @@ impl Host {
             match self.journal.answered().await {
                 Answer::Confirmed => self.release(),
                 Answer::HeldUp => {}
-                Answer::Lost(error) => return self.give_up(&error),
+                Answer::Lost(loss) => return self.give_up(&loss),
             }
         }
         self.release();
