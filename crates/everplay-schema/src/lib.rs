@@ -83,7 +83,7 @@ pub use map::Map;
 pub use number::{Quantized, QuantizedMode};
 pub use prim::Primitive;
 pub use replica::{Inspector, Recovery, Replica, inspect};
-pub use restore::{FORMAT_VERSION, RestoreError};
+pub use restore::{FORMAT_VERSION, PATCH_VERSION, RestoreError, shared_of};
 pub use structure::{ArrayForm, Item, State};
 pub use types::{
     CollectionKind, FieldDef, FieldSpec, ItemKind, Kind, MAX_FIELDS, Modifiers, Prim, TypeDef, TypeDesc,

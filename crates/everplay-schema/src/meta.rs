@@ -14,6 +14,10 @@
 //! | 7 | next refId | counter of the replica |
 //! | 8 | view | the view was removed: drop it from every set so far |
 //! | 9 | refId, set | views waiting for a stream's item |
+//! | 10 | length | this many bytes of the operations are the shared part; the rest is filtered or private |
+//! | 11 | (empty) | the shared part is not whole here: the journal got items of a stream earlier than clients |
+//!
+//! The last two are first in a journal patch when they are there at all. Without them, all operations are shared.
 
 use crate::decode::DecodeError;
 use crate::number::put_uint;
@@ -79,6 +83,33 @@ pub(crate) fn forget(out: &mut Vec<u8>, view: ViewId) {
 
 pub(crate) fn queued(out: &mut Vec<u8>, ref_id: u32, views: &ViewSet) {
     record(out, 9, ref_id, views);
+}
+
+pub(crate) fn shared(out: &mut Vec<u8>, len: u32) {
+    out.push(SHARED);
+    put_uint(out, len);
+}
+
+pub(crate) fn shared_elsewhere(out: &mut Vec<u8>) {
+    out.push(SHARED_ELSEWHERE);
+}
+
+const SHARED: u8 = 10;
+const SHARED_ELSEWHERE: u8 = 11;
+
+/// The length of the shared part of `operations` bytes, by the records after them; `None` when it is not whole.
+pub(crate) fn shared_len(records: &mut Reader<'_>, operations: usize) -> Result<Option<usize>, DecodeError> {
+    if records.is_at_end() {
+        return Ok(Some(operations));
+    }
+    match records.byte()? {
+        SHARED => match records.uint()? as usize {
+            len if len <= operations => Ok(Some(len)),
+            _ => Err(DecodeError::Malformed("a shared part longer than its patch")),
+        },
+        SHARED_ELSEWHERE => Ok(None),
+        _ => Ok(Some(operations)),
+    }
 }
 
 /// The records of a snapshot and the patches after it, merged.
@@ -147,6 +178,10 @@ impl MetaState {
                     let view = read_view(reader)?;
                     self.forget(view);
                 }
+                SHARED => {
+                    reader.uint()?;
+                }
+                SHARED_ELSEWHERE => {}
                 _ => return Err(DecodeError::Malformed("an unknown kind of journal record")),
             }
         }

@@ -140,8 +140,9 @@ impl Output {
         }
     }
 
-    /// Appends everything the journal keeps of the operations.
-    pub(crate) fn journal(&self, out: &mut Vec<u8>) {
+    /// Appends everything the journal keeps of the operations, the shared part first. Answers how long that is; `None`
+    /// when the journal does not keep all of it.
+    pub(crate) fn journal(&self, out: &mut Vec<u8>) -> Option<usize> {
         let mut start = 0;
         for unkept in &self.unkept {
             out.extend_from_slice(&self.shared[start..unkept.start]);
@@ -154,5 +155,6 @@ impl Output {
             }
         }
         out.extend_from_slice(&self.private);
+        self.unkept.is_empty().then_some(self.shared.len())
     }
 }

@@ -6,7 +6,7 @@ use crate::handshake::Generation;
 use crate::meta;
 use crate::output::{NO_REF, Output};
 use crate::patch;
-use crate::restore::{FORMAT_VERSION, Load, Meta, RestoreError, Stored};
+use crate::restore::{FORMAT_VERSION, Load, Meta, PATCH_VERSION, RestoreError, Stored};
 use crate::structure::{ArrayForm, Patch, State, StructSlot, Structure};
 use crate::types::{FieldSpec, Kind, Modifiers, TypeTable};
 use crate::view::{Following, Scope, Tag, ViewId, ViewSet, Visibility};
@@ -168,11 +168,18 @@ impl<S: Structure> Replica<S> {
     }
 
     fn write_journal(&mut self) {
-        self.journal.push(FORMAT_VERSION);
+        self.journal.push(PATCH_VERSION);
         let start = self.journal.len();
         self.journal.extend_from_slice(&[0; 4]);
-        self.out.journal(&mut self.journal);
+        let shared = self.out.journal(&mut self.journal);
         put_len(&mut self.journal, start);
+        let operations = self.journal.len() - start - 4;
+        match shared {
+            // Rooms without filtered and private fields, which are most, need not say it.
+            Some(shared) if shared == operations => {}
+            Some(shared) => meta::shared(&mut self.journal, shared as u32),
+            None => meta::shared_elsewhere(&mut self.journal),
+        }
         self.journal.append(&mut self.pending_meta);
         self.journal.extend_from_slice(&self.out.meta);
     }
@@ -193,6 +200,7 @@ impl<S: Structure> Replica<S> {
     }
 
     /// The last patch for the journal: all parts, server-only fields, visibility and counters.
+    /// [`shared_of`](crate::shared_of) cuts the shared part out again.
     pub fn journal_patch(&self) -> &[u8] {
         &self.journal
     }

@@ -10,7 +10,7 @@
 //!
 //! | snapshot | journal patch |
 //! | --- | --- |
-//! | `u8` version 1 | `u8` version 1 |
+//! | `u8` version 1 | `u8` version 2; 1 in releases that did not say how much of the operations is shared |
 //! | `u32` length, types | |
 //! | `u32` length, operations | `u32` length, operations |
 //! | records | records |
@@ -26,8 +26,25 @@ use crate::view::{Granted, ViewSet, Visibility};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Version of snapshots and journal patches.
+/// Version of snapshots, and of the oldest journal patches that are read.
 pub const FORMAT_VERSION: u8 = 1;
+
+/// Version of journal patches: the second one tells the shared part of the operations from the rest.
+pub const PATCH_VERSION: u8 = 2;
+
+/// The shared part of a journal patch: what every client got of it, after the opcode. `None` when the patch does not
+/// hold it whole: a release before version 2 wrote it, or items of a broadcast stream went out with it.
+pub fn shared_of(journal_patch: &[u8]) -> Result<Option<&[u8]>, DecodeError> {
+    let mut reader = Reader::new(journal_patch);
+    let version = patch_version(&mut reader)?;
+    let len = reader.u32()? as usize;
+    let operations = reader.take(len)?;
+    if version < PATCH_VERSION {
+        return Ok(None);
+    }
+    let shared = meta::shared_len(&mut reader, operations.len())?;
+    Ok(shared.map(|len| &operations[..len]))
+}
 
 /// Why a room could not be restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,7 +98,7 @@ impl Stored {
 
     pub(crate) fn apply(&mut self, patch: &[u8]) -> Result<(), DecodeError> {
         let mut reader = Reader::new(patch);
-        version(&mut reader)?;
+        patch_version(&mut reader)?;
         self.payload(&mut reader)
     }
 
@@ -95,6 +112,13 @@ impl Stored {
 fn version(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     match reader.byte()? {
         FORMAT_VERSION => Ok(()),
+        other => Err(DecodeError::Version(other)),
+    }
+}
+
+fn patch_version(reader: &mut Reader<'_>) -> Result<u8, DecodeError> {
+    match reader.byte()? {
+        known @ FORMAT_VERSION..=PATCH_VERSION => Ok(known),
         other => Err(DecodeError::Version(other)),
     }
 }

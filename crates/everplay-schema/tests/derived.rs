@@ -1,7 +1,8 @@
 //! Derived types: what clients hold follows what the room holds, and a restored replica goes on with the same bytes.
 
 use everplay_schema::{
-    ArrayForm, Child, Collection, Decoder, FullForm, Generation, List, Map, Replica, Set, State, Tag, inspect,
+    ArrayForm, Child, Collection, Decoder, FullForm, Generation, List, Map, Replica, Set, State, Tag,
+    inspect, shared_of,
 };
 use serde_json::json;
 use std::collections::HashMap;
@@ -205,6 +206,7 @@ fn restored_replicas_continue_with_the_same_bytes() {
             show(replica.get_mut(), view, step);
         }
         replica.patch();
+        assert_eq!(shared_of(replica.journal_patch()), Ok(Some(replica.shared_patch())), "step {step}");
         journal.push(replica.journal_patch().to_vec());
         let mut recovery = Replica::<Arena>::restore(&snapshot).unwrap();
         for patch in &journal {
@@ -268,6 +270,31 @@ fn private_and_skipped_fields_stay_in_the_server() {
     assert!(replica.shared_patch().is_empty());
     let needle = 0x1122_3344_5566_7788u64.to_le_bytes();
     assert!(replica.journal_patch().windows(8).any(|window| window == needle));
+    assert_eq!(shared_of(replica.journal_patch()), Ok(Some(&[][..])));
+    replica.get_mut().tick += 1;
+    replica.get_mut().secret += 1;
+    replica.patch();
+    assert_eq!(shared_of(replica.journal_patch()), Ok(Some(replica.shared_patch())));
+}
+
+#[test]
+fn a_journal_patch_of_the_first_version_is_read_and_does_not_say_what_was_shared() {
+    let mut replica = Replica::new(Arena::default());
+    replica.patch();
+    let mut snapshot = Vec::new();
+    replica.snapshot(&mut snapshot);
+    replica.get_mut().tick = 7;
+    replica.patch();
+    // With everything shared, the versions differ in their number alone.
+    let mut patch = replica.journal_patch().to_vec();
+    assert_eq!((patch[0], shared_of(&patch)), (2, Ok(Some(replica.shared_patch()))));
+    patch[0] = 1;
+    assert_eq!(shared_of(&patch), Ok(None));
+    let mut recovery = Replica::<Arena>::restore(&snapshot).unwrap();
+    recovery.apply(&patch).unwrap();
+    assert_eq!(recovery.finish().unwrap().get().tick, 7);
+    patch[0] = 3;
+    assert!(Replica::<Arena>::restore(&snapshot).unwrap().apply(&patch).is_err());
 }
 
 #[test]

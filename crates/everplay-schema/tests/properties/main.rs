@@ -5,7 +5,7 @@ mod hostile;
 mod random;
 
 use everplay_schema::{
-    ArrayForm, Decoder, DynStruct, FullForm, Generation, Recovery, Replica, TypeTable, ViewId,
+    ArrayForm, Decoder, DynStruct, FullForm, Generation, Recovery, Replica, TypeTable, ViewId, shared_of,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -167,7 +167,11 @@ fn restore(numbers: &[u16], filtered: bool) {
             assert_eq!(other.replica.journal_patch(), room.replica.journal_patch(), "step {step}");
         }
         if !room.replica.journal_patch().is_empty() {
-            journal.push(room.replica.journal_patch().to_vec());
+            let patch = room.replica.journal_patch().to_vec();
+            if let Some(shared) = shared_of(&patch).expect("our patch") {
+                assert_eq!(shared, room.replica.shared_patch(), "step {step}");
+            }
+            journal.push(patch);
         }
         let mut recovery = Recovery::<DynStruct>::new(&snapshot, room.types.clone()).expect("our snapshot");
         for patch in &journal {
