@@ -12,6 +12,7 @@
 //! Calls [`everplay_room`] (rules), [`everplay_live`] (stores) and whoever implements [`ClientSink`] (sockets).
 //! Never imports the gateway: the program joins the two.
 
+mod ambient;
 mod clock;
 mod gate;
 mod host;
@@ -24,6 +25,7 @@ mod options;
 mod recovery;
 mod registry;
 
+pub use ambient::Ambient;
 pub use link::{
     Attach, AttachError, ClientSink, PushError, Relay, RelayBatch, RelayItem, RelaySeat, RoomLink,
 };

@@ -207,7 +207,7 @@ impl Node {
         options: &serde_json::Value,
         auth: &serde_json::Value,
     ) -> Result<Reservation, Option<ReserveError>> {
-        let session = SessionId::new(random_id(SESSION_ID_LEN)).expect("the alphabet is that of ids");
+        let session = SessionId::new(self.options.ambient.id(SESSION_ID_LEN)).expect("the alphabet is that of ids");
         let question =
             Question::Reserve { session: session.clone(), options: options.clone(), auth: auth.clone() };
         entry.asked.fetch_add(1, Ordering::Relaxed);
@@ -299,10 +299,4 @@ pub(crate) fn filters_of(
 ) -> serde_json::Map<String, serde_json::Value> {
     let value = |name: &String| (name.clone(), options.get(name).cloned().unwrap_or_default());
     kind.filter_by.iter().map(value).collect()
-}
-
-/// An id from the operating system's randomness.
-pub(crate) fn random_id(len: usize) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
-    (0..len).map(|_| char::from(ALPHABET[usize::from(rand::random::<u8>() & 63)])).collect()
 }

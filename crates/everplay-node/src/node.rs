@@ -2,7 +2,7 @@ use crate::clock::Beat;
 use crate::host::{Command, Host};
 use crate::journal::RoomJournal;
 use crate::link::{Attach, AttachError, ClientSink, RoomLink};
-use crate::matchmaking::{MatchError, MatchRequest, Reservation, random_id};
+use crate::matchmaking::{MatchError, MatchRequest, Reservation};
 use crate::metrics as names;
 use crate::options::{Kind, Options};
 use crate::recovery::Restored;
@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -94,12 +94,13 @@ impl Node {
         arbiter: Arc<dyn Arbiter>,
     ) -> Handle {
         let kinds = kinds.into_iter().map(|kind| (kind.kind.name().to_owned(), kind)).collect();
+        let incarnation = Incarnation(options.ambient.bytes());
         Handle(Arc::new(Node {
             options,
             kinds,
             live,
             arbiter,
-            incarnation: Incarnation(rand::random()),
+            incarnation,
             registry: Registry::default(),
             phase: AtomicU8::new(0),
             next_conn: AtomicU64::new(1),
@@ -153,8 +154,9 @@ impl Node {
             let message = format!("this server runs {} rooms and takes no more", self.options.limits.rooms);
             return Err(MatchError::new(ErrorCode::UNHANDLED, message));
         }
-        let id = RoomId::new(random_id(ROOM_ID_LEN)).expect("the alphabet is that of ids");
-        let birth = Birth { room_id: id.clone(), seed: rand::random(), options: options.clone() };
+        let id = RoomId::new(self.options.ambient.id(ROOM_ID_LEN)).expect("the alphabet is that of ids");
+        let seed = self.options.ambient.bytes();
+        let birth = Birth { room_id: id.clone(), seed, options: options.clone() };
         let engine = match catch_unwind(AssertUnwindSafe(|| kind.kind.create(birth))) {
             Ok(Ok(engine)) => engine,
             Ok(Err(refusal)) => return Err(MatchError::refused(refusal, ErrorCode::UNHANDLED)),
@@ -164,9 +166,7 @@ impl Node {
                 return Err(MatchError::new(ErrorCode::UNHANDLED, "the room could not be created"));
             }
         };
-        let created_at =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        let registered = Registered { created_at, filters };
+        let registered = Registered { created_at: self.options.ambient.wall_ms(), filters };
         let mut journal = self.journal(
             &id,
             Token::default(),

@@ -1,3 +1,4 @@
+use crate::Ambient;
 use everplay_room::RoomKind;
 use everplay_types::{CustomerId, ProcessId};
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub struct Options {
     pub limits: Limits,
     /// When rooms are snapshotted.
     pub snapshots: SnapshotPolicy,
+    /// Where ids and the time of day come from.
+    pub ambient: Ambient,
 }
 
 /// What a node takes at most. Beyond each bound the asker is told; nothing grows.

@@ -5,7 +5,7 @@ use everplay_live::{Arbiter, Fault, LiveStore, MemoryArbiter, MemoryLiveStore};
 use everplay_node::{
     Attach, ClientSink, Handle, Kind, MatchRequest, Method, Node, Options, Reservation, RoomLink,
 };
-use everplay_node::{AttachError, Limits, SnapshotPolicy};
+use everplay_node::{Ambient, AttachError, Limits, SnapshotPolicy};
 use everplay_room::{
     AuthRequest, Client, Context, Durability, FrameKind, Messages, Refusal, Room, RoomType, Settings,
 };
@@ -236,6 +236,7 @@ fn options() -> Options {
         customer: CustomerId::default(),
         limits: Limits::default(),
         snapshots: SnapshotPolicy { records: 8, ..SnapshotPolicy::default() },
+        ambient: Ambient::default(),
     }
 }
 

@@ -64,6 +64,7 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
             ..everplay_node::Limits::default()
         },
         snapshots: everplay_node::SnapshotPolicy::default(),
+        ambient: everplay_node::Ambient::default(),
     };
     let node = Node::start(options, parts.kinds, stores.live, stores.arbiter);
     let public_address = Some(config.public_address.clone()).filter(|address| !address.is_empty());
