@@ -92,7 +92,7 @@ async fn restore_room(node: &Arc<Node>, entry: DirectoryEntry) -> Outcome {
     let records: Vec<&[u8]> = loaded.tail.iter().map(|entry| entry.payload.as_ref()).collect();
     let engine = catch_unwind(AssertUnwindSafe(|| {
         let mut engine = kind.kind.revive(&id, snapshot, &records)?;
-        engine.resume(&[]);
+        engine.resume(&[], everplay_room::Absent::Dropped);
         Ok::<_, everplay_room::ReviveError>(engine)
     }));
     let engine = match engine {

@@ -1,6 +1,7 @@
 use crate::effects::{FrameKind, Out, Recipients};
 use crate::inputs::InputQueue;
 use crate::ledger::{Ledger, TimerEntry, to_hex};
+use crate::record::Tape;
 use crate::{Client, ConnId, Event, Refusal, Room, RoomRng};
 use bytes::Bytes;
 use everplay_schema::{Replica, Tag};
@@ -36,6 +37,10 @@ pub struct Context<R: Room> {
     pub(crate) live: Option<Arc<[ConnId]>>,
     pub(crate) out: Vec<Out>,
     pub(crate) after_patch: Vec<Out>,
+    /// What `out` holds since the last patch, for those who miss it.
+    pub(crate) tape: Tape,
+    /// What `after_patch` holds.
+    pub(crate) tape_after_patch: Tape,
     pub(crate) closes: Vec<Out>,
     pub(crate) events: Vec<Event>,
     pub(crate) kicked: Vec<(SessionId, CloseCode)>,
@@ -58,11 +63,14 @@ pub(crate) struct Member<R: Room> {
     pub(crate) timed: bool,
     /// Number of the last consumed input.
     pub(crate) consumed: u32,
+    /// Its socket was kept, and nobody has said yet where it is: its connection leads nowhere, and when this time has
+    /// come it counts as dropped.
+    pub(crate) awaited_until: Option<Millis>,
 }
 
 impl<R: Room> Member<R> {
     pub(crate) fn new(client: Client, link: Link) -> Self {
-        Self { client, link, inputs: None, timed: false, consumed: 0 }
+        Self { client, link, inputs: None, timed: false, consumed: 0, awaited_until: None }
     }
 
     /// What goes in front of its states and patches.
@@ -122,6 +130,8 @@ impl<R: Room> Context<R> {
             live: None,
             out: Vec::new(),
             after_patch: Vec::new(),
+            tape: Tape::default(),
+            tape_after_patch: Tape::default(),
             closes: Vec::new(),
             events: Vec::new(),
             kicked: Vec::new(),
@@ -192,6 +202,7 @@ impl<R: Room> Context<R> {
     pub fn broadcast<'a>(&mut self, kind: impl Into<MessageType<'a>>, payload: &impl Serialize) {
         let frame = data_frame(kind.into(), payload);
         let to = Recipients::Many(self.live());
+        self.tape.all(&frame);
         self.out.push(Out::Frame { to, kind: FrameKind::Message, bytes: frame.clone() });
         self.queue_for_joining(&frame, &[]);
     }
@@ -211,6 +222,7 @@ impl<R: Room> Context<R> {
             .filter(|(session, _)| !left_out(session))
             .filter_map(|(_, member)| if let Link::Live(conn) = member.link { Some(conn) } else { None })
             .collect();
+        self.tape.except(except.iter().map(|client| client.session_id().as_str()), &frame);
         self.out.push(Out::Frame {
             to: Recipients::Many(to),
             kind: FrameKind::Message,
@@ -224,6 +236,7 @@ impl<R: Room> Context<R> {
     pub fn broadcast_after_patch<'a>(&mut self, kind: impl Into<MessageType<'a>>, payload: &impl Serialize) {
         let frame = data_frame(kind.into(), payload);
         let to = Recipients::Many(self.live());
+        self.tape_after_patch.all(&frame);
         self.after_patch.push(Out::Frame { to, kind: FrameKind::Message, bytes: frame.clone() });
         self.queue_for_joining(&frame, &[]);
     }
@@ -339,6 +352,9 @@ impl<R: Room> Context<R> {
 
     pub(crate) fn send_frame(&mut self, session: SessionId, frame: Bytes) {
         let Some(member) = self.members.get_mut(&session) else { return };
+        if member.link.conn().is_some() {
+            self.tape.only(&session, &frame);
+        }
         match &mut member.link {
             Link::Gone => {}
             Link::Live(conn) => self.out.push(Out::Frame {
@@ -348,6 +364,13 @@ impl<R: Room> Context<R> {
             }),
             Link::Joining(joining) => enqueue(joining, frame, &mut self.closes),
         }
+    }
+
+    /// An answer on the connection it was asked on.
+    pub(crate) fn answer(&mut self, conn: ConnId, session: &SessionId, frame: Bytes) {
+        self.tape.only(session, &frame);
+        let to = Recipients::One(conn);
+        self.out.push(Out::Frame { to, kind: FrameKind::Message, bytes: frame });
     }
 
     fn queue_for_joining(&mut self, frame: &Bytes, except: &[&Client]) {

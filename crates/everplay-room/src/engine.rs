@@ -8,12 +8,13 @@
 //! closes. A patch is taken when it is due, and also when anything leaves: nothing may leave that was computed
 //! from state the record does not hold.
 
+mod kept;
 mod membership;
 mod traffic;
 
 use crate::context::{Context, Link, Member};
 use crate::effects::{FrameKind, Listing, Out, Recipients, Reply, ReserveError, Step};
-use crate::kind::{RoomType, typed_options};
+use crate::kind::{Absent, RoomType, typed_options};
 use crate::ledger::{Ledger, Phase, Seat, from_hex};
 use crate::record::{Draft, Snapshot};
 use crate::{Birth, ConnId, Input, Leave, Refusal, Room, RoomEngine};
@@ -46,6 +47,10 @@ pub struct Engine<R: Room> {
     listed: Option<Listing>,
     /// Earliest deadline in the ledger; recomputed when the ledger was touched.
     deadline: Option<Millis>,
+    /// Earliest time at which an awaited client counts as dropped. None: nobody is awaited.
+    awaiting: Option<Millis>,
+    /// See [`RoomEngine::keep_sent`].
+    keeps_sent: bool,
     ended: bool,
 }
 
@@ -100,6 +105,8 @@ impl<R: Room> Engine<R> {
             overruns: 0,
             listed: None,
             deadline: None,
+            awaiting: None,
+            keeps_sent: false,
             ended: false,
         }
     }
@@ -210,6 +217,7 @@ impl<R: Room> Engine<R> {
         self.last_patch = Some(self.cx.now);
         let changed = self.state.patch();
         if changed && self.kind.settings.durability.journals_steps() {
+            self.put_sent();
             self.draft.state(self.state.journal_patch());
         }
         if changed || heartbeat {
@@ -310,12 +318,12 @@ impl<R: Room> Engine<R> {
             _ => None,
         });
         let tick = self.kind.settings.tick.map(|step| due_at(self.next_tick, step));
-        [patch, tick, self.deadline].into_iter().flatten().chain(probes).min()
+        [patch, tick, self.deadline, self.awaiting].into_iter().flatten().chain(probes).min()
     }
 }
 
 impl<R: Room> RoomEngine for Engine<R> {
-    fn resume(&mut self, attached: &[(SessionId, ConnId)]) {
+    fn resume(&mut self, attached: &[(SessionId, ConnId)], absent: Absent) {
         let wait = (self.cx.now + GRACE_AFTER_RESTORE).0;
         self.draft.restored();
         self.cx.ledger_mut().restored += 1;
@@ -333,9 +341,10 @@ impl<R: Room> RoomEngine for Engine<R> {
                 let (code, reason) = (CloseCode::MAY_TRY_RECONNECT, "the room was restored".to_owned());
                 self.cx.closes.push(Out::Close { conn, code, reason });
             }
+            let awaited = absent == Absent::Awaited && seat.phase() == Phase::Joined && conn.is_none();
             if let Some(kept) = self.cx.ledger_mut().seats.get_mut(&id) {
                 kept.expires_at = kept.expires_at.max(wait);
-                if seat.phase() == Phase::Joined && conn.is_none() {
+                if seat.phase() == Phase::Joined && conn.is_none() && !awaited {
                     kept.set_phase(Phase::Held);
                     kept.dropped_with = 1006;
                     dropped.push(session.clone());
@@ -347,7 +356,10 @@ impl<R: Room> RoomEngine for Engine<R> {
                 if let Some(conn) = conn {
                     self.cx.by_conn.insert(conn, session.clone());
                 }
-                self.cx.members.insert(session, Member::new(client, link));
+                self.cx.members.insert(session.clone(), Member::new(client, link));
+                if awaited {
+                    self.await_absent(session);
+                }
             }
         }
         let (room, cx) = self.room();
@@ -361,6 +373,11 @@ impl<R: Room> RoomEngine for Engine<R> {
             self.cx.hold = None;
             self.settle();
         }
+    }
+
+    fn keep_sent(&mut self, on: bool) {
+        self.keeps_sent = on;
+        self.set_tape();
     }
 
     fn input(&mut self, now: Millis, input: Input) {
@@ -381,6 +398,8 @@ impl<R: Room> RoomEngine for Engine<R> {
             Input::Connect(connect) => self.connect(connect),
             Input::Frame { conn, bytes } => self.frame(conn, &bytes),
             Input::Closed { conn, code } => self.closed(conn, code),
+            Input::Detached { conn } => self.detached(conn),
+            Input::Reattach(reattach) => self.reattach(&reattach),
             Input::Resync { conn } => self.resync(conn),
             Input::End { code } => self.end(code),
         }
@@ -396,6 +415,9 @@ impl<R: Room> RoomEngine for Engine<R> {
         if !self.ended && self.deadline.is_some_and(|deadline| deadline <= self.cx.now) {
             self.timers();
             self.expire_seats();
+        }
+        if self.awaiting.is_some_and(|until| until <= self.cx.now) {
+            self.expire_awaited();
         }
         self.second_joins();
         self.settle();
@@ -431,6 +453,7 @@ impl<R: Room> RoomEngine for Engine<R> {
             for event in std::mem::take(&mut self.cx.events) {
                 self.draft.event(&event);
             }
+            self.finish_tape();
             if self.ended {
                 self.draft.ended();
             }
@@ -440,6 +463,7 @@ impl<R: Room> RoomEngine for Engine<R> {
         if listing.is_some() {
             self.listed.clone_from(&listing);
         }
+        let awaiting = self.still_awaiting();
         Step {
             record: self.draft.take(self.cx.now),
             out: std::mem::take(&mut self.cx.out),
@@ -447,6 +471,7 @@ impl<R: Room> RoomEngine for Engine<R> {
             wake_at: if self.ended { None } else { self.next_wake() },
             checkpoint: std::mem::take(&mut self.cx.checkpoint),
             ended: self.ended,
+            awaiting,
             overruns: std::mem::take(&mut self.overruns),
             warnings: std::mem::take(&mut self.cx.warnings),
         }
@@ -460,6 +485,10 @@ impl<R: Room> RoomEngine for Engine<R> {
         self.state.snapshot(&mut state);
         self.cx.ledger.snapshot(&mut ledger);
         Some(Snapshot::encode(self.cx.now, &state, &ledger))
+    }
+
+    fn is_joining(&self) -> bool {
+        self.joining()
     }
 
     fn time(&self) -> Millis {

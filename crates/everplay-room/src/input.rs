@@ -1,6 +1,8 @@
+use crate::Missed;
 use bytes::Bytes;
 use everplay_types::{CloseCode, SessionId};
 use everplay_wire::Dialect;
+use std::sync::Arc;
 
 /// One connection to this room, numbered by the node; never reused in a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +49,14 @@ pub enum Input {
         /// With this code; 1006 when the peer just vanished.
         code: CloseCode,
     },
+    /// The way to the connection's socket broke, and the socket itself may still be there: its client is awaited for
+    /// [`REATTACH_WINDOW`](crate::REATTACH_WINDOW) and then counts as dropped.
+    Detached {
+        /// This one.
+        conn: ConnId,
+    },
+    /// A socket that was kept, over a change of the room's owner or a broken way, is here again.
+    Reattach(Reattach),
     /// The connection's queue was cut; it needs a full state before anything else makes sense to it.
     Resync {
         /// This one.
@@ -72,4 +82,21 @@ pub struct Connect {
     pub skip_handshake: bool,
     /// What the endpoint said about the SDK's generation.
     pub dialect: Option<Dialect>,
+}
+
+/// A socket that was kept while the room was not there for it.
+#[derive(Debug, Clone)]
+pub struct Reattach {
+    /// The connection's new number, its session, and no token: whoever kept the socket is believed.
+    pub connect: Connect,
+    /// The client has acknowledged JOIN_ROOM. Otherwise it is sent again.
+    pub acknowledged: bool,
+    /// Patches for it were dropped: it gets one full state.
+    pub full: bool,
+    /// Numbered inputs that were taken from this connection so far, arrived or not.
+    pub inputs: u32,
+    /// What the time stamps of those inputs add up to.
+    pub input_time: u32,
+    /// What left the room since its socket was last given something.
+    pub missed: Arc<Missed>,
 }

@@ -31,6 +31,9 @@ pub(crate) trait InputQueue<R: Room>: Send {
     fn reliable(&mut self, stamp: Option<ReliableStamp>, body: &[u8]) -> Result<(), RestoreError>;
     /// Inputs with their numbers, some of them seen already.
     fn repeated(&mut self, inputs: &[Input<'_>]) -> Result<(), RestoreError>;
+    /// The connection goes on where its client stands: it has sent `sent` inputs whose stamps add up to `time`. Those
+    /// that did not arrive count as consumed. Answers the number of the last consumed one.
+    fn go_on(&mut self, sent: u32, time: u32) -> u32;
     /// Hands the inputs of one step to the handler. Answers the number of the last consumed one.
     fn consume(&mut self, room: &mut R, cx: &mut Context<R>, client: &Client) -> u32;
 }
@@ -97,6 +100,15 @@ impl<R: Room, I: State> InputQueue<R> for TypedQueue<R, I> {
             }
         }
         Ok(())
+    }
+
+    fn go_on(&mut self, sent: u32, time: u32) -> u32 {
+        self.clock = InputClock::at(time);
+        self.seen = sent;
+        if self.queue.is_empty() {
+            self.consumed = sent;
+        }
+        self.consumed
     }
 
     fn consume(&mut self, room: &mut R, cx: &mut Context<R>, client: &Client) -> u32 {

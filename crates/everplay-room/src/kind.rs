@@ -90,13 +90,27 @@ pub trait RoomKind: Send + Sync {
     ) -> Result<Box<dyn RoomEngine>, ReviveError>;
 }
 
+/// What becomes of joined clients that have no connection when a room comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absent {
+    /// Their sockets went with the process: they count as dropped, and their seats wait for them.
+    Dropped,
+    /// Other nodes may have kept their sockets: they stay joined, without a word to the room, until
+    /// [`REATTACH_WINDOW`](crate::REATTACH_WINDOW) is over.
+    Awaited,
+}
+
 /// One running room, whatever its type. Every call may panic when a hook does; the engine is then lost.
 pub trait RoomEngine: Send {
     /// Runs the restored hook and starts waiting for the clients the room had.
     ///
     /// `attached` are connections that outlived the engine before this one and have seen exactly what the
-    /// journal holds: they go on as if nothing had happened, and no drop hook runs for them.
-    fn resume(&mut self, attached: &[(SessionId, ConnId)]);
+    /// journal holds: they go on as if nothing had happened, and no drop hook runs for them. `absent` are all other
+    /// joined clients.
+    fn resume(&mut self, attached: &[(SessionId, ConnId)], absent: Absent);
+    /// Whether records also hold what leaves beside the patch, for clients whose sockets outlive the room's owner.
+    /// Off at first; of effect for rooms whose steps are journaled.
+    fn keep_sent(&mut self, on: bool);
     /// Takes one input at this time of the room.
     fn input(&mut self, now: Millis, input: Input);
     /// Does what is due: simulation steps, timers, expired seats.
@@ -105,6 +119,8 @@ pub trait RoomEngine: Send {
     fn finish(&mut self) -> Step;
     /// The whole room, to recover from without older records; None while a change waits for its patch.
     fn snapshot(&mut self) -> Option<Vec<u8>>;
+    /// Whether a client is between JOIN_ROOM and its acknowledgement: what it holds is known a round trip later.
+    fn is_joining(&self) -> bool;
     /// The room's time as of the last call.
     fn time(&self) -> Millis;
     /// The room's entry in listings.
@@ -223,7 +239,7 @@ impl<R: Room> RoomKind for Arc<RoomType<R>> {
                     (Section::State(patch), Some((state, _))) => state.apply(patch).map_err(apply)?,
                     (Section::Ledger(patch), Some((_, ledger))) => ledger.apply(patch).map_err(apply)?,
                     (Section::State(_) | Section::Ledger(_), None) => return Err(ReviveError::NoBeginning),
-                    (Section::Event(_) | Section::Restored, _) => {}
+                    (Section::Event(_) | Section::Sent(_) | Section::Restored, _) => {}
                     (Section::Ended, _) => return Err(ReviveError::Ended),
                 }
             }

@@ -116,6 +116,11 @@ impl Seat {
         (self.token_0, self.token_1) = (first, second);
     }
 
+    /// JOIN_ROOM with the current token is on its way, as far as the journal knows.
+    pub(crate) fn awaits_acknowledgement(&self) -> bool {
+        (self.previous_0, self.previous_1) != (self.token_0, self.token_1)
+    }
+
     /// The client has the current token; the one before it is dead.
     pub(crate) fn forget_previous_token(&mut self) {
         (self.previous_0, self.previous_1) = (self.token_0, self.token_1);

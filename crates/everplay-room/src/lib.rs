@@ -13,6 +13,7 @@
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 
+mod catch_up;
 mod client;
 mod context;
 mod effects;
@@ -28,14 +29,15 @@ mod rng;
 mod room;
 mod settings;
 
+pub use catch_up::{CATCH_UP_BYTES, CatchUp, Missed};
 pub use client::Client;
 pub use context::{Context, TimerId};
 pub use effects::{FrameKind, Listing, Out, Recipients, Reply, ReserveError, Step};
 pub use engine::{Engine, GRACE_AFTER_RESTORE, REATTACH_WINDOW};
-pub use input::{ConnId, Connect, Input, Ticket};
-pub use kind::{AuthRequest, Birth, ReviveError, RoomEngine, RoomKind, RoomType};
+pub use input::{ConnId, Connect, Input, Reattach, Ticket};
+pub use kind::{Absent, AuthRequest, Birth, ReviveError, RoomEngine, RoomKind, RoomType};
 pub use messages::{InputMeta, InputSettings, Messages};
-pub use record::{Event, Record, RecordError, Section, Snapshot, marker};
+pub use record::{Event, Record, RecordError, Section, Sent, Snapshot, To, marker};
 pub use refusal::Refusal;
 pub use rng::RoomRng;
 pub use room::{Leave, Room};

@@ -100,6 +100,16 @@ pub struct InputClock {
 }
 
 impl InputClock {
+    /// The clock of a connection whose stamps so far add up to `time`.
+    pub fn at(time: u32) -> Self {
+        Self { last: time }
+    }
+
+    /// What the stamps so far add up to.
+    pub fn time(self) -> u32 {
+        self.last
+    }
+
     /// The time of the next input. Differences that lead out of the room's time stop at its ends.
     pub fn advance(&mut self, stamp: ReliableStamp) -> Stamp {
         let time = i64::from(self.last).saturating_add(stamp.delta).clamp(0, i64::from(u32::MAX));

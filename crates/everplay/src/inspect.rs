@@ -67,7 +67,7 @@ pub(crate) fn state(loaded: &LoadedRoom) -> Result<Value, String> {
                     return Err(at("a change before the room's beginning".into()));
                 }
                 (Section::Ended, _) => ended = true,
-                (Section::Event(_) | Section::Restored, _) => {}
+                (Section::Event(_) | Section::Sent(_) | Section::Restored, _) => {}
             }
         }
     }

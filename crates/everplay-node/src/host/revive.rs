@@ -5,7 +5,7 @@
 use super::Host;
 use crate::journal::Answer;
 use crate::metrics as names;
-use everplay_room::{Durability, Input, RoomEngine, Step};
+use everplay_room::{Absent, Durability, Input, RoomEngine, Step};
 use everplay_types::{CloseCode, SessionId};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -84,7 +84,7 @@ impl Host {
         let behind = !self.kind.settings().durability.journals_steps();
         let now = self.clock.now();
         let step = catch_unwind(AssertUnwindSafe(|| {
-            engine.resume(&attached);
+            engine.resume(&attached, Absent::Dropped);
             for input in inputs {
                 match input {
                     Input::Connect(_) => {}

@@ -31,7 +31,7 @@ pub(super) fn client_of(session: SessionId, seat: &Seat) -> Client {
     Client::new(session, view, json_value(&seat.auth))
 }
 
-fn dialect_of(seat: &Seat) -> Option<Dialect> {
+pub(super) fn dialect_of(seat: &Seat) -> Option<Dialect> {
     match seat.dialect {
         16 => Some(Dialect::V16),
         17 => Some(Dialect::V17),
@@ -117,7 +117,7 @@ impl<R: Room> Engine<R> {
     }
 
     /// Puts the connection in its seat, unacknowledged, so that what the hook sends is queued for it.
-    fn link(&mut self, client: &Client, connect: &Connect, dialect: Option<Dialect>, first: bool) {
+    pub(super) fn link(&mut self, client: &Client, connect: &Connect, dialect: Option<Dialect>, first: bool) {
         let joining = Joining {
             conn: connect.conn,
             rejoin: !first && connect.skip_handshake,
@@ -128,6 +128,7 @@ impl<R: Room> Engine<R> {
             skip_handshake: connect.skip_handshake,
             queue: Vec::new(),
         };
+        self.cx.tape.join(client.session_id());
         let member = Member::new(client.clone(), Link::Joining(joining));
         self.cx.members.insert(connect.session.clone(), member);
         self.cx.by_conn.insert(connect.conn, connect.session.clone());
@@ -135,7 +136,7 @@ impl<R: Room> Engine<R> {
     }
 
     /// Sends JOIN_ROOM with a fresh token; probes when the client's generation is not known and matters.
-    fn send_join(&mut self, session: &SessionId) {
+    pub(super) fn send_join(&mut self, session: &SessionId) {
         let token = self.cx.rng.id(TOKEN_LEN);
         if let Some(seat) = self.cx.ledger_mut().seats.get_mut(session.as_str()) {
             seat.rotate_token(&token);
@@ -222,7 +223,9 @@ impl<R: Room> Engine<R> {
         let Some(member) = self.cx.members.get(session) else { return };
         let bytes = self.state_frame(member, form);
         self.cx.out.push(Out::Frame { to: Recipients::One(conn), kind: FrameKind::State, bytes });
+        self.cx.tape.live(session);
         for bytes in queue {
+            self.cx.tape.only(session, &bytes);
             self.cx.out.push(Out::Frame { to: Recipients::One(conn), kind: FrameKind::Message, bytes });
         }
     }
@@ -237,6 +240,7 @@ impl<R: Room> Engine<R> {
         }
         // The decoder holds an older state, and without a JOIN_ROOM before it no generation reconciles.
         let bytes = self.state_frame(member, FullForm::Rejoin);
+        self.cx.tape.full(&session);
         self.cx.out.push(Out::Frame { to: Recipients::One(conn), kind: FrameKind::State, bytes });
     }
 
@@ -297,6 +301,7 @@ impl<R: Room> Engine<R> {
     ) {
         let Some(member) = self.forget_member(session) else { return };
         if let (Some(conn), Some((code, reason))) = (member.link.conn(), close) {
+            self.cx.tape.closed(session, code, &reason);
             self.cx.closes.push(Out::Close { conn, code, reason });
         }
         let (room, cx) = self.room();
@@ -325,7 +330,7 @@ impl<R: Room> Engine<R> {
         SessionId::new(id).ok()
     }
 
-    fn refuse(&mut self, connect: &Connect) {
+    pub(super) fn refuse(&mut self, connect: &Connect) {
         let code =
             if connect.token.is_some() { CloseCode::FAILED_TO_RECONNECT } else { CloseCode::WITH_ERROR };
         let refusal = Refusal::new(ErrorCode::EXPIRED.0, "seat reservation expired.");
@@ -349,6 +354,8 @@ impl<R: Room> Engine<R> {
                 self.cx.out.push(Out::Reply { ticket, reply: Reply::Session(None) });
             }
             Input::Connect(connect) => self.refuse(&connect),
+            Input::Reattach(reattach) => self.see_off(&reattach),
+            Input::Detached { .. } => {}
             Input::Frame { .. } | Input::Closed { .. } | Input::Resync { .. } | Input::End { .. } => {}
         }
     }

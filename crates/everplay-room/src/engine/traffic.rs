@@ -85,7 +85,7 @@ impl<R: Room> Engine<R> {
         let kind = Arc::clone(&self.kind);
         let (room, cx) = self.room();
         if let Err(refusal) = kind.messages.handle(room, cx, client, &name_of(ty), payload) {
-            self.error(conn, &refusal);
+            self.error(conn, client, &refusal);
         }
     }
 
@@ -93,7 +93,7 @@ impl<R: Room> Engine<R> {
         let kind = Arc::clone(&self.kind);
         let (room, cx) = self.room();
         if let Err(refusal) = kind.messages.handle_bytes(room, cx, client, &name_of(ty), bytes) {
-            self.error(conn, &refusal);
+            self.error(conn, client, &refusal);
         }
     }
 
@@ -117,13 +117,13 @@ impl<R: Room> Engine<R> {
             }
         };
         let frame = server_frame::response(id, status, &payload);
-        self.cx.out.push(message(conn, frame));
+        self.cx.answer(conn, client.session_id(), frame);
     }
 
-    fn error(&mut self, conn: ConnId, refusal: &Refusal) {
+    fn error(&mut self, conn: ConnId, client: &Client, refusal: &Refusal) {
         let code = refusal.code_or(ErrorCode::APPLICATION_ERROR);
         let frame = server_frame::error(i32::from(code), &refusal.message);
-        self.cx.out.push(message(conn, frame));
+        self.cx.answer(conn, client.session_id(), frame);
     }
 
     fn bad_frame(&mut self, conn: ConnId, reason: String) {

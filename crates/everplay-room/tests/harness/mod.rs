@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 use everplay_room::{
-    Birth, ConnId, Connect, FrameKind, Input, Out, Recipients, Reply, Room, RoomEngine, RoomKind, RoomType,
-    Step, Ticket,
+    Absent, Birth, ConnId, Connect, FrameKind, Input, Out, Recipients, Reply, Room, RoomEngine, RoomKind,
+    RoomType, Step, Ticket,
 };
 use everplay_schema::Decoder;
 use everplay_types::{CloseCode, Millis, RoomId, SessionId};
@@ -299,7 +299,7 @@ impl Harness {
             peer.conn = None;
         }
         self.conns.clear();
-        self.engine.resume(&[]);
+        self.engine.resume(&[], Absent::Dropped);
         self.finish();
     }
 
