@@ -301,6 +301,37 @@ impl RedisLiveStore {
         })
     }
 
+    /// Reads once everything that was queued before in the slot's lane was answered. `busy`: its queue is full.
+    fn after<T, E, F>(
+        &self,
+        slot: u16,
+        busy: E,
+        gone: E,
+        read: impl FnOnce(Arc<Shared>) -> F + Send + 'static,
+    ) -> Pending<Result<T, E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        F: Future<Output = Result<T, E>> + Send,
+    {
+        let (turn, my_turn) = oneshot::channel();
+        let answer = Box::new(move |_| {
+            // The task that waits ends only with its runtime.
+            let _ = turn.send(());
+        });
+        let job = Job { room: None, before: Vec::new(), call: None, bytes: 0, answer };
+        if self.shared.lane(slot).push(job).is_err() {
+            return Box::pin(std::future::ready(Err(busy)));
+        }
+        let shared = Arc::clone(&self.shared);
+        let work = async move {
+            // Without an answer the lane is gone, and so is everything that queued before.
+            let _ = my_turn.await;
+            read(shared).await
+        };
+        self.spawn(work, gone)
+    }
+
     /// Work of several steps, started now, whether or not the future is polled.
     fn spawn<T, E>(
         &self,
@@ -401,22 +432,8 @@ impl LiveStore for RedisLiveStore {
 
     fn load(&self, room: RoomKey) -> Pending<Result<LoadedRoom, LoadError>> {
         let place = self.shared.place(&room);
-        let (turn, my_turn) = oneshot::channel();
-        let answer = Box::new(move |_| {
-            // The task that waits ends only with its runtime.
-            let _ = turn.send(());
-        });
-        let job = Job { room: None, before: Vec::new(), call: None, bytes: 0, answer };
-        if self.shared.lane(place.slot).push(job).is_err() {
-            return Box::pin(std::future::ready(Err(LoadError::Busy)));
-        }
-        let shared = Arc::clone(&self.shared);
-        let work = async move {
-            // Without an answer the lane is gone, and so is everything that queued before.
-            let _ = my_turn.await;
-            shared.load(room, place).await
-        };
-        self.spawn(work, Unavailable::new("the runtime stopped").into())
+        let gone = Unavailable::new("the runtime stopped").into();
+        self.after(place.slot, LoadError::Busy, gone, |shared| shared.load(room, place))
     }
 
     fn publish_snapshot(&self, snapshot: Snapshot) -> Pending<Result<(), SnapshotError>> {
@@ -460,17 +477,12 @@ impl LiveStore for RedisLiveStore {
     }
 
     fn find(&self, room: RoomKey) -> Pending<Result<Option<DirectoryEntry>, RoomError>> {
-        let place = self.shared.place(&room);
-        let call = Call { slot: place.slot, command: self.shared.function("head", &place) };
-        let key = room.clone();
-        self.submit(room, Vec::new(), call, |outcome| match settle::<RoomError>(outcome, None) {
-            Ok(Answer::Head(head)) => match head.of(key) {
-                reply::Listed::Open(entry) => Ok(Some(entry)),
-                reply::Listed::Closed => Ok(None),
-            },
-            Ok(_) => Err(strange()),
-            Err(RoomError::NotFound) => Ok(None),
-            Err(error) => Err(error),
+        let slot = self.shared.place(&room).slot;
+        self.after(slot, RoomError::Busy, RoomError::Unknown, |shared| async move {
+            match shared.head(room).await? {
+                Some(reply::Listed::Open(entry)) => Ok(Some(entry)),
+                Some(reply::Listed::Closed) | None => Ok(None),
+            }
         })
     }
 
@@ -619,6 +631,20 @@ impl Shared {
         }
     }
 
+    /// Asks until the servers answer, as [`Self::load`] does. A queue that is full is not waited for.
+    async fn look(&self, slot: u16, command: Cmd) -> Result<Answer, RoomError> {
+        let start = Instant::now();
+        loop {
+            let outcome = Shared::run(&self.readers, slot, command.clone()).await;
+            match settle::<RoomError>(outcome.map_err(|_| RoomError::Busy)?, None) {
+                Err(RoomError::Unknown) if start.elapsed() < self.options.load_patience => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                settled => return settled,
+            }
+        }
+    }
+
     async fn list(self: Arc<Self>, customer: Option<CustomerId>) -> Result<Vec<DirectoryEntry>, RoomError> {
         let prefix = &self.options.prefix;
         let customers = match customer {
@@ -658,8 +684,7 @@ impl Shared {
     async fn members(&self, slot: u16, key: &str) -> Result<Vec<String>, RoomError> {
         let mut command = self.call("members", 1);
         command.arg(key).arg(self.sync());
-        let outcome = Shared::run(&self.readers, slot, command).await.map_err(|_| RoomError::Busy)?;
-        match settle::<RoomError>(outcome, None)? {
+        match self.look(slot, command).await? {
             Answer::Names(names) => Ok(names),
             _ => Err(strange()),
         }
@@ -668,8 +693,7 @@ impl Shared {
     async fn head(self: Arc<Self>, room: RoomKey) -> Result<Option<reply::Listed>, RoomError> {
         let place = self.place(&room);
         let command = self.function("head", &place);
-        let outcome = Shared::run(&self.readers, place.slot, command).await.map_err(|_| RoomError::Busy)?;
-        match settle::<RoomError>(outcome, None) {
+        match self.look(place.slot, command).await {
             Ok(Answer::Head(head)) => Ok(Some(head.of(room))),
             Ok(_) => Err(strange()),
             Err(RoomError::NotFound) => Ok(None),
