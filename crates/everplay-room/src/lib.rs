@@ -25,6 +25,7 @@ pub mod ledger;
 mod messages;
 mod record;
 mod refusal;
+mod rewind;
 mod rng;
 mod room;
 mod settings;
@@ -39,6 +40,7 @@ pub use kind::{Absent, AuthRequest, Birth, ReviveError, RoomEngine, RoomKind, Ro
 pub use messages::{InputMeta, InputSettings, Messages};
 pub use record::{Event, Record, RecordError, Section, Sent, Snapshot, To, marker};
 pub use refusal::Refusal;
+pub use rewind::{Moment, Place, Rewind};
 pub use rng::RoomRng;
 pub use room::{Leave, Room};
 pub use settings::{Durability, Settings};
