@@ -14,7 +14,12 @@ mod traffic;
 
 use crate::context::{Context, Link, Member};
 use crate::effects::{FrameKind, Listing, Out, Recipients, Reply, ReserveError, Step};
+<<<<<<< Updated upstream
 use crate::kind::{Absent, RoomType, typed_options};
+=======
+use crate::inputs;
+use crate::kind::{RoomType, typed_options};
+>>>>>>> Stashed changes
 use crate::ledger::{Ledger, Phase, Seat, from_hex};
 use crate::record::{Draft, Snapshot};
 use crate::{Birth, ConnId, Input, Leave, Refusal, Room, RoomEngine};
@@ -259,28 +264,9 @@ impl<R: Room> Engine<R> {
 
     /// Hands every client's next input to the room.
     fn consume_inputs(&mut self) {
-        if self.kind.messages.input.is_none() {
-            return;
-        }
-        let sessions: Vec<SessionId> = self
-            .cx
-            .members
-            .iter()
-            .filter(|(_, member)| member.inputs.is_some())
-            .map(|(id, _)| id.clone())
-            .collect();
-        for session in sessions {
-            let Some(member) = self.cx.members.get_mut(&session) else { continue };
-            let (Some(mut inputs), client) = (member.inputs.take(), member.client.clone()) else { continue };
+        if self.kind.messages.input.is_some() {
             let (room, cx) = self.room();
-            let consumed = inputs.consume(room, cx, &client);
-            let Some(member) = self.cx.members.get_mut(&session) else { continue };
-            member.inputs = Some(inputs);
-            if std::mem::replace(&mut member.consumed, consumed) != consumed
-                && let Some(seat) = self.cx.ledger_mut().seats.get_mut(session.as_str())
-            {
-                seat.input_seq = consumed;
-            }
+            inputs::consume(room, cx);
         }
     }
 
@@ -442,6 +428,7 @@ impl<R: Room> RoomEngine for Engine<R> {
             || !self.draft.is_empty();
         if leaves || self.ended || self.patch_due() {
             self.flush();
+            inputs::note_consumed(&mut self.cx);
             if self.cx.ledger_touched {
                 self.cx.ledger_touched = false;
                 let changed = self.cx.ledger.patch();

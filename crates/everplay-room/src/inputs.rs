@@ -11,6 +11,7 @@
 //! When full: the oldest input is dropped and counts as consumed. A client that sends faster than the room steps
 //! would otherwise be ever later, and its prediction with it.
 
+use crate::context::Member;
 use crate::messages::OnInput;
 use crate::{Client, Context, InputMeta, Room};
 use everplay_schema::{InputReader, RestoreError, State};
@@ -25,17 +26,58 @@ const QUEUE: usize = 32;
 /// A queue this long is shortened by consuming two inputs a step.
 const CATCH_UP: usize = 4;
 
+/// Hands the next input of every client to the room, in order of their sessions.
+pub(crate) fn consume<R: Room>(room: &mut R, cx: &mut Context<R>) {
+    // Out of the context while handlers have it. They cannot add or remove a member: kicks wait for their end.
+    let waiting = |inputs: &mut Box<dyn InputQueue<R>>| !inputs.is_empty();
+    let take = |member: &mut Member<R>| Some((member.client.clone(), member.inputs.take_if(waiting)?));
+    let mut taken: Vec<_> = cx.members.values_mut().filter_map(take).collect();
+    for (client, inputs) in &mut taken {
+        inputs.consume(room, cx, client);
+    }
+    let mut taken = taken.into_iter().peekable();
+    for (session, member) in &mut cx.members {
+        if let Some((_, inputs)) = taken.next_if(|(client, _)| client.session_id() == session) {
+            member.consumed = inputs.consumed();
+            member.inputs = Some(inputs);
+        }
+    }
+}
+
+/// Puts the numbers of the last consumed inputs into the ledger. Once per record, not per step: no client hears of
+/// them before.
+pub(crate) fn note_consumed<R: Room>(cx: &mut Context<R>) {
+    for (session, member) in &mut cx.members {
+        if std::mem::replace(&mut member.noted, member.consumed) == member.consumed {
+            continue;
+        }
+        if let Some(seat) = cx.ledger.get_mut().seats.get_mut(session.as_str()) {
+            seat.input_seq = member.consumed;
+            cx.ledger_touched = true;
+        }
+    }
+}
+
 /// One connection's inputs, whatever their type.
 pub(crate) trait InputQueue<R: Room>: Send {
+    /// Whether there is nothing to consume.
+    fn is_empty(&self) -> bool;
+    /// Number of the last input consumed.
+    fn consumed(&self) -> u32;
     /// The next input of an ordered connection.
     fn reliable(&mut self, stamp: Option<ReliableStamp>, body: &[u8]) -> Result<(), RestoreError>;
     /// Inputs with their numbers, some of them seen already.
     fn repeated(&mut self, inputs: &[Input<'_>]) -> Result<(), RestoreError>;
+<<<<<<< Updated upstream
     /// The connection goes on where its client stands: it has sent `sent` inputs whose stamps add up to `time`. Those
     /// that did not arrive count as consumed. Answers the number of the last consumed one.
     fn go_on(&mut self, sent: u32, time: u32) -> u32;
     /// Hands the inputs of one step to the handler. Answers the number of the last consumed one.
     fn consume(&mut self, room: &mut R, cx: &mut Context<R>, client: &Client) -> u32;
+=======
+    /// Hands the inputs of one step to the handler.
+    fn consume(&mut self, room: &mut R, cx: &mut Context<R>, client: &Client);
+>>>>>>> Stashed changes
 }
 
 pub(crate) struct TypedQueue<R: Room, I: State> {
@@ -102,6 +144,7 @@ impl<R: Room, I: State> InputQueue<R> for TypedQueue<R, I> {
         Ok(())
     }
 
+<<<<<<< Updated upstream
     fn go_on(&mut self, sent: u32, time: u32) -> u32 {
         self.clock = InputClock::at(time);
         self.seen = sent;
@@ -112,12 +155,22 @@ impl<R: Room, I: State> InputQueue<R> for TypedQueue<R, I> {
     }
 
     fn consume(&mut self, room: &mut R, cx: &mut Context<R>, client: &Client) -> u32 {
+=======
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    fn consumed(&self) -> u32 {
+        self.consumed
+    }
+
+    fn consume(&mut self, room: &mut R, cx: &mut Context<R>, client: &Client) {
+>>>>>>> Stashed changes
         let count = if self.queue.len() > CATCH_UP { 2 } else { 1 };
         for _ in 0..count {
             let Some((meta, input)) = self.queue.pop_front() else { break };
             self.consumed = meta.seq;
             (self.handler)(room, cx, client, &input, &meta);
         }
-        self.consumed
     }
 }

@@ -213,7 +213,7 @@ impl<R: Room> Engine<R> {
         let options = self.kind.input_options.unwrap_or_default();
         member.inputs = self.kind.messages.input.as_ref().map(|input| (input.queue)(options));
         member.timed = member.inputs.is_some() && dialect == Some(Dialect::V18);
-        member.consumed = 0;
+        (member.consumed, member.noted) = (0, 0);
         self.cx.live = None;
         if let Some(seat) = self.cx.ledger_mut().seats.get_mut(session.as_str()) {
             seat.forget_previous_token();
