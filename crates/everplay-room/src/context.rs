@@ -63,23 +63,16 @@ pub(crate) struct Member<R: Room> {
     pub(crate) timed: bool,
     /// Number of the last consumed input.
     pub(crate) consumed: u32,
-<<<<<<< Updated upstream
+    /// The same as the ledger has it.
+    pub(crate) noted: u32,
     /// Its socket was kept, and nobody has said yet where it is: its connection leads nowhere, and when this time has
     /// come it counts as dropped.
     pub(crate) awaited_until: Option<Millis>,
-=======
-    /// The same as the ledger has it.
-    pub(crate) noted: u32,
->>>>>>> Stashed changes
 }
 
 impl<R: Room> Member<R> {
     pub(crate) fn new(client: Client, link: Link) -> Self {
-<<<<<<< Updated upstream
-        Self { client, link, inputs: None, timed: false, consumed: 0, awaited_until: None }
-=======
-        Self { client, link, inputs: None, timed: false, consumed: 0, noted: 0 }
->>>>>>> Stashed changes
+        Self { client, link, inputs: None, timed: false, consumed: 0, noted: 0, awaited_until: None }
     }
 
     /// What goes in front of its states and patches.

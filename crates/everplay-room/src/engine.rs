@@ -14,12 +14,8 @@ mod traffic;
 
 use crate::context::{Context, Link, Member};
 use crate::effects::{FrameKind, Listing, Out, Recipients, Reply, ReserveError, Step};
-<<<<<<< Updated upstream
-use crate::kind::{Absent, RoomType, typed_options};
-=======
 use crate::inputs;
-use crate::kind::{RoomType, typed_options};
->>>>>>> Stashed changes
+use crate::kind::{Absent, RoomType, typed_options};
 use crate::ledger::{Ledger, Phase, Seat, from_hex};
 use crate::record::{Draft, Snapshot};
 use crate::{Birth, ConnId, Input, Leave, Refusal, Room, RoomEngine};

@@ -68,16 +68,11 @@ pub(crate) trait InputQueue<R: Room>: Send {
     fn reliable(&mut self, stamp: Option<ReliableStamp>, body: &[u8]) -> Result<(), RestoreError>;
     /// Inputs with their numbers, some of them seen already.
     fn repeated(&mut self, inputs: &[Input<'_>]) -> Result<(), RestoreError>;
-<<<<<<< Updated upstream
     /// The connection goes on where its client stands: it has sent `sent` inputs whose stamps add up to `time`. Those
     /// that did not arrive count as consumed. Answers the number of the last consumed one.
     fn go_on(&mut self, sent: u32, time: u32) -> u32;
-    /// Hands the inputs of one step to the handler. Answers the number of the last consumed one.
-    fn consume(&mut self, room: &mut R, cx: &mut Context<R>, client: &Client) -> u32;
-=======
     /// Hands the inputs of one step to the handler.
     fn consume(&mut self, room: &mut R, cx: &mut Context<R>, client: &Client);
->>>>>>> Stashed changes
 }
 
 pub(crate) struct TypedQueue<R: Room, I: State> {
@@ -144,7 +139,6 @@ impl<R: Room, I: State> InputQueue<R> for TypedQueue<R, I> {
         Ok(())
     }
 
-<<<<<<< Updated upstream
     fn go_on(&mut self, sent: u32, time: u32) -> u32 {
         self.clock = InputClock::at(time);
         self.seen = sent;
@@ -154,8 +148,6 @@ impl<R: Room, I: State> InputQueue<R> for TypedQueue<R, I> {
         self.consumed
     }
 
-    fn consume(&mut self, room: &mut R, cx: &mut Context<R>, client: &Client) -> u32 {
-=======
     fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -165,7 +157,6 @@ impl<R: Room, I: State> InputQueue<R> for TypedQueue<R, I> {
     }
 
     fn consume(&mut self, room: &mut R, cx: &mut Context<R>, client: &Client) {
->>>>>>> Stashed changes
         let count = if self.queue.len() > CATCH_UP { 2 } else { 1 };
         for _ in 0..count {
             let Some((meta, input)) = self.queue.pop_front() else { break };
