@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("everplay-wire", &["everplay-types"]),
     ("everplay-room", &["everplay-types", "everplay-schema", "everplay-wire"]),
     ("everplay-live", &["everplay-types"]),
+    ("everplay-records", &["everplay-types"]),
     ("everplay-cluster", &["everplay-types", "everplay-wire", "everplay-room"]),
     (
         "everplay-node",

@@ -1,0 +1,188 @@
+//! Tickets of the support desk and what was said about them.
+//!
+//! One partition per ticket: the head at part 0, replies from 1 on. Two indexes: an author's tickets by time, and the
+//! desk's by when they are due. The desk's rules (statuses, clocks) are not here.
+
+use crate::port::typed;
+use crate::{
+    Condition, Item, Key, Page, Paging, Query, RecordStore, StoreError, Table, Write, WriteError, item_of,
+};
+use everplay_types::{CustomerId, RoomId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// A moment of a game.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// The room.
+    pub room: RoomId,
+    /// Position in its journal.
+    pub seq: u64,
+}
+
+/// A ticket's head.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ticket {
+    /// Unique within the customer.
+    pub ticket_id: String,
+    /// Account of who asks.
+    pub author_id: String,
+    /// One line.
+    pub subject: String,
+    /// The question.
+    pub description: String,
+    /// The desk's word.
+    pub category: String,
+    /// The desk's word.
+    pub priority: String,
+    /// The desk's word.
+    pub status: String,
+    /// Account of the agent, once there is one.
+    pub assignee: Option<String>,
+    /// The game it is about.
+    pub evidence: Option<Evidence>,
+    /// Milliseconds since 1970.
+    pub created_at: u64,
+    /// Milliseconds since 1970.
+    pub updated_at: u64,
+    /// When the next answer is due, milliseconds since 1970: the desk's order.
+    pub due_at: u64,
+    /// Replies so far.
+    pub replies: u32,
+    /// Rises with every change, from 1.
+    pub version: u64,
+    /// Seconds since 1970 after which it is forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+    /// What else the desk keeps with it.
+    #[serde(default)]
+    pub more: Item,
+}
+
+/// Something that was said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reply {
+    /// Account of who says it.
+    pub by: String,
+    /// What.
+    pub text: String,
+    /// Only agents see it.
+    #[serde(default)]
+    pub internal: bool,
+    /// Milliseconds since 1970.
+    pub at: u64,
+    /// Names of what is attached.
+    #[serde(default)]
+    pub attachments: Vec<String>,
+}
+
+/// The tickets of a store.
+#[derive(Debug, Clone)]
+pub struct Tickets(Arc<dyn RecordStore>);
+
+impl Tickets {
+    /// Over this store.
+    pub fn new(store: Arc<dyn RecordStore>) -> Self {
+        Self(store)
+    }
+
+    /// Writes a ticket whose version is one above the stored one (1: there is none yet), with the replies that are new
+    /// in it: the last ones of `ticket.replies`.
+    pub async fn save(
+        &self,
+        customer: &CustomerId,
+        ticket: &Ticket,
+        new: &[Reply],
+    ) -> Result<(), WriteError> {
+        let partition = format!("{customer}/{}", ticket.ticket_id);
+        let place = |mut item: Item, part: i64| {
+            item.insert("ticketId".into(), partition.clone().into());
+            item.insert("part".into(), part.into());
+            item.insert("customer".into(), customer.as_str().into());
+            if let Some(at) = ticket.expires_at {
+                item.insert("expiresAt".into(), at.into());
+            }
+            item
+        };
+        let mut head = place(item_of(ticket), 0);
+        head.insert("authorId".into(), format!("{customer}/{}", ticket.author_id).into());
+        head.insert("deskStatus".into(), format!("{customer}/{}", ticket.status).into());
+        let condition = match ticket.version {
+            0 | 1 => Condition::Absent,
+            version => Condition::Version(version - 1),
+        };
+        let mut writes = vec![Write::Put { table: Table::Tickets, item: head, condition }];
+        let first = i64::from(ticket.replies) - new.len() as i64 + 1;
+        for (part, reply) in (first..).zip(new) {
+            let item = place(item_of(reply), part);
+            writes.push(Write::Put { table: Table::Tickets, item, condition: Condition::Absent });
+        }
+        self.0.write(writes).await
+    }
+
+    /// One ticket.
+    pub async fn get(&self, customer: &CustomerId, ticket: &str) -> Result<Option<Ticket>, StoreError> {
+        let key = Key::pair(format!("{customer}/{ticket}"), 0);
+        self.0.get(Table::Tickets, key).await?.map(from_item).transpose()
+    }
+
+    /// What was said about it, in order.
+    pub async fn replies(
+        &self,
+        customer: &CustomerId,
+        ticket: &str,
+        paging: Paging,
+    ) -> Result<Page<Reply>, StoreError> {
+        let partition = format!("{customer}/{ticket}");
+        let query =
+            Query { table: Table::Tickets, index: None, partition, from: Some(1), descending: false, paging };
+        self.0.query(query).await?.try_map(typed)
+    }
+
+    /// An author's tickets, newest first.
+    pub async fn of_author(
+        &self,
+        customer: &CustomerId,
+        author: &str,
+        paging: Paging,
+    ) -> Result<Page<Ticket>, StoreError> {
+        self.by("AuthorTickets", format!("{customer}/{author}"), true, paging).await
+    }
+
+    /// The desk's tickets of a status, those that are due first.
+    pub async fn of_status(
+        &self,
+        customer: &CustomerId,
+        status: &str,
+        paging: Paging,
+    ) -> Result<Page<Ticket>, StoreError> {
+        self.by("DeskTickets", format!("{customer}/{status}"), false, paging).await
+    }
+
+    async fn by(
+        &self,
+        index: &'static str,
+        partition: String,
+        descending: bool,
+        paging: Paging,
+    ) -> Result<Page<Ticket>, StoreError> {
+        let query =
+            Query { table: Table::Tickets, index: Some(index), partition, from: None, descending, paging };
+        self.0.query(query).await?.try_map(from_item)
+    }
+}
+
+fn from_item(mut item: Item) -> Result<Ticket, StoreError> {
+    for name in ["ticketId", "authorId"] {
+        if let Some(Value::String(text)) = item.get_mut(name)
+            && let Some((_, bare)) = text.split_once('/')
+        {
+            *text = bare.to_owned();
+        }
+    }
+    typed(item)
+}
