@@ -9,11 +9,12 @@
 
 use everplay::prelude::*;
 use everplay::room::{
-    Birth, ConnId, Connect, Input, Out, Recipients, RoomEngine, RoomKind, RoomRng, RoomType, Ticket,
+    Birth, ConnId, Connect, Input, Out, Recipients, Record, RoomEngine, RoomKind, RoomRng, RoomType, Section,
+    Ticket,
 };
 use everplay::schema::Replica;
 use everplay::types::RoomId;
-use everplay_spaaace::step::{BOTS, Controls, Missile, RATE, Ship, step};
+use everplay_spaaace::step::{BOTS, Controls, Missile, Past, RATE, Ship, step};
 use everplay_spaaace::{Spaaace, bots, pilots};
 use everplay_wire::{ClientFrame, Dialect, MessageType};
 use std::sync::Arc;
@@ -59,6 +60,7 @@ fn alone(steps: u32) {
     let mut pilots_rng = RoomRng::new([2; 32], 0);
     let mut sky = Replica::new(Sky::default());
     let (mut shots, mut sights, mut hits, mut took) = (0, Vec::new(), 0, Duration::ZERO);
+    let (mut past, mut hulls) = (Past::default(), 0);
     for number in 1..=steps {
         let Sky { ships, missiles } = sky.get_mut();
         if ships.len() < PILOTS + MACHINES {
@@ -67,18 +69,21 @@ fn alone(steps: u32) {
                 if !ships.contains_key(&name) {
                     let at = pilots::place(number, ships, missiles, &mut rng);
                     let crew = if key < PILOTS { key as u16 + 1 } else { BOTS };
-                    ships.insert(&name, Ship::new(at, crew, number));
+                    hulls += 1;
+                    ships.insert(&name, Ship { hull: hulls, ..Ship::new(at, crew, number) });
                 }
             }
         }
         if number.is_multiple_of(KEYS_CHANGE) {
             for ship in ships.values_mut().filter(|ship| ship.crew != BOTS) {
-                ship.steer(random_keys(&mut pilots_rng));
+                // As late as over 100 ms of latency.
+                ship.steer(random_keys(&mut pilots_rng), Duration::from_millis(200));
             }
         }
         let started = Instant::now();
         bots::steer(number, ships, &mut rng, &mut sights);
-        hits += step(number, ships, missiles, &mut shots).len();
+        let now = Millis(u64::from(number) * 1000 / u64::from(RATE));
+        hits += step(number, now, ships, missiles, &mut shots, &mut past).len();
         took += started.elapsed();
         if number.is_multiple_of(3) {
             sky.patch();
@@ -93,7 +98,8 @@ fn room(what: &str, settings: Settings, seconds: u32) {
     let room_id = RoomId::new("room1").expect("an id");
     let options = serde_json::json!({ "bots": MACHINES });
     let engine = kind.create(Birth { room_id, seed: [3; 32], options }).expect("an arena");
-    let mut driver = Driver { engine, now: Millis::ZERO, wake_at: None, journal: 0, sent: 0, patches: 0 };
+    let mut driver =
+        Driver { engine, now: Millis::ZERO, wake_at: None, journal: Journal::default(), sent: 0, patches: 0 };
     driver.finish();
     for pilot in 0..PILOTS as u64 {
         let session = SessionId::new(format!("pilot{pilot}")).expect("an id");
@@ -104,7 +110,7 @@ fn room(what: &str, settings: Settings, seconds: u32) {
         driver.input(Input::Connect(Connect { conn, session, token: None, skip_handshake: false, dialect }));
         driver.frame(conn, ClientFrame::Ack);
     }
-    (driver.journal, driver.sent, driver.patches) = (0, 0, 0);
+    (driver.journal, driver.sent, driver.patches) = (Journal::default(), 0, 0);
     let mut rng = RoomRng::new([4; 32], 0);
     let mut keys: Vec<Replica<Controls>> = (0..PILOTS).map(|_| Replica::new(Controls::default())).collect();
     let started = Instant::now();
@@ -117,8 +123,8 @@ fn room(what: &str, settings: Settings, seconds: u32) {
             // As the SDK does it: what changed since the last input.
             keys.patch();
             driver.frame(conn, ClientFrame::InputReliable { stamp: None, body: keys.shared_patch() });
-            if (number + pilot as u32).is_multiple_of(RATE) {
-                // Refused to those who fly.
+            if (number + 6 * pilot as u32).is_multiple_of(5 * RATE) {
+                // Refused to those who fly, with a patch of its own.
                 driver.frame(conn, ClientFrame::Data { ty: MessageType::from("spawn"), payload: &[] });
             }
         }
@@ -127,11 +133,14 @@ fn room(what: &str, settings: Settings, seconds: u32) {
     let took = started.elapsed();
     report(what, took, seconds * RATE);
     println!(
-        "{:<12} {} patches, {} bytes a patch and client, {} bytes of journal a second",
+        "{:<12} {} patches, {} bytes a patch and client; a second of journal: {} records, {} bytes of state, {} of \
+         the ledger",
         "",
         driver.patches,
         driver.sent / driver.patches.max(1),
-        driver.journal / seconds as usize
+        driver.journal.records / seconds as usize,
+        driver.journal.state / seconds as usize,
+        driver.journal.ledger / seconds as usize
     );
 }
 
@@ -140,15 +149,38 @@ struct Driver {
     engine: Box<dyn RoomEngine>,
     now: Millis,
     wake_at: Option<Millis>,
-    journal: usize,
+    journal: Journal,
     sent: usize,
     patches: usize,
+}
+
+/// What a room would have written.
+#[derive(Default)]
+struct Journal {
+    records: usize,
+    state: usize,
+    ledger: usize,
+}
+
+impl Journal {
+    fn add(&mut self, record: &[u8]) {
+        self.records += 1;
+        for section in Record::decode(record).expect("the engine's own record").sections {
+            match section {
+                Section::State(patch) => self.state += patch.len(),
+                Section::Ledger(patch) => self.ledger += patch.len(),
+                _ => {}
+            }
+        }
+    }
 }
 
 impl Driver {
     fn finish(&mut self) {
         let step = self.engine.finish();
-        self.journal += step.record.map_or(0, |record| record.len());
+        if let Some(record) = &step.record {
+            self.journal.add(record);
+        }
         self.wake_at = step.wake_at;
         for out in step.out {
             if let Out::Frame { kind: everplay::room::FrameKind::Patch, bytes, to } = out {

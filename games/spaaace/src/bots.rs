@@ -39,12 +39,13 @@ pub fn steer(step: u32, ships: &mut Map<Ship>, rng: &mut RoomRng, sights: &mut V
         if ship.next_shot <= step {
             let near = target.filter(|target| distance_squared(ship.at(), target.at) < SIGHT * SIGHT);
             // Fire goes down for one step; it was up before.
-            controls.fire = near.is_some() && controls.up && !ship.fire;
+            controls.fire = near.is_some() && controls.up && !ship.held().fire;
             if controls.fire {
                 ship.next_shot = next_shot(step, rng);
             }
         }
-        ship.steer(controls);
+        // Bots see what is.
+        ship.steer(controls, Duration::ZERO);
     }
 }
 

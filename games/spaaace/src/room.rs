@@ -11,7 +11,7 @@
 //! Always holds: at most one ship per player, under the player's key; every ship and missile belongs to a player that
 //! is listed; players, bots included, are never more than [`SHIPS`], so there is a ship for each of them.
 
-use crate::step::{BOTS, Controls, Hit, Missile, RATE, Ship, step};
+use crate::step::{BOTS, Controls, Hit, Missile, Past, RATE, Ship, step};
 use crate::{bots, pilots};
 use everplay::prelude::*;
 
@@ -62,6 +62,12 @@ pub struct Spaaace {
     /// Number of the last player's crew.
     #[state(private)]
     crews: u16,
+    /// Number of the last ship.
+    #[state(private)]
+    hulls: u32,
+    /// Where ships were, to judge shots by what their pilots saw. Gone with a restart, when nobody sees anything.
+    #[state(skip)]
+    past: Past,
     /// What bots see, to not allocate it anew each step.
     #[state(skip)]
     sights: Vec<bots::Sight>,
@@ -136,8 +142,10 @@ impl Room for Spaaace {
     }
 
     fn messages(on: &mut Messages<Self>) {
-        on.input(InputSettings::default(), |arena: &mut Self, _cx, client, controls: &Controls, _meta| {
-            arena.control(client.session_id().as_str(), *controls);
+        let stamps = InputSettings { render_time: true, ..InputSettings::default() };
+        on.input(stamps, |arena: &mut Self, cx, client, controls: &Controls, meta| {
+            let behind = arena.past.behind(cx.now(), meta.render_time);
+            arena.control(client.session_id().as_str(), *controls, behind);
         });
         // The same for SDKs before 0.18, which have no inputs.
         on.message("controls", Self::on_controls);
@@ -178,7 +186,8 @@ impl Room for Spaaace {
     fn tick(&mut self, cx: &mut Context<Self>, _step: Duration) {
         self.step = self.step.wrapping_add(1);
         bots::steer(self.step, &mut self.ships, cx.rng(), &mut self.sights);
-        for hit in step(self.step, &mut self.ships, &mut self.missiles, &mut self.shots) {
+        let (ships, missiles) = (&mut self.ships, &mut self.missiles);
+        for hit in step(self.step, cx.now(), ships, missiles, &mut self.shots, &mut self.past) {
             self.score(&hit);
             cx.checkpoint();
         }
@@ -197,7 +206,7 @@ impl Room for Spaaace {
         self.set_connected(session, false);
         if let Some(ship) = self.ships.get_mut(session) {
             // Nobody holds the keys.
-            ship.steer(Controls::default());
+            ship.steer(Controls::default(), Duration::ZERO);
         }
     }
 
@@ -244,14 +253,15 @@ impl Spaaace {
         if !self.players.contains_key(session) {
             return Err(Refusal::new(code::NOT_A_PILOT, "watchers have no controls"));
         }
-        self.control(session, controls);
+        // Nothing tells what its pilot saw.
+        self.control(session, controls, Duration::ZERO);
         Ok(())
     }
 
     /// Keys of somebody whose ship was hit a moment ago are nothing to complain about.
-    fn control(&mut self, session: &str, controls: Controls) {
+    fn control(&mut self, session: &str, controls: Controls, behind: Duration) {
         if let Some(ship) = self.ships.get_mut(session) {
-            ship.steer(controls);
+            ship.steer(controls, behind);
         }
     }
 
@@ -291,7 +301,9 @@ impl Spaaace {
     fn launch(&mut self, cx: &mut Context<Self>, key: &str) {
         let Some(player) = self.players.get(key) else { return };
         let at = pilots::place(self.step, &self.ships, &self.missiles, cx.rng());
+        self.hulls = self.hulls.wrapping_add(1);
         let mut ship = Ship::new(at, player.crew, self.step.saturating_add(SAFE_AFTER_SPAWN));
+        ship.hull = self.hulls;
         if player.bot {
             ship.next_shot = bots::next_shot(self.step, cx.rng());
         }

@@ -5,6 +5,7 @@
 //! `docs/rooms/spaaace.md` in any language predicts the very same numbers. Where a product leaves the grid
 //! (thrust, the speed limit), the rounding is part of the rules.
 
+use everplay::room::Place;
 use std::sync::LazyLock;
 
 /// Width and height in pixels; what leaves on one side comes in on the other.
@@ -41,6 +42,18 @@ pub fn offset(from: f32, to: f32) -> f32 {
 pub fn distance_squared(from: (f32, f32), to: (f32, f32)) -> f64 {
     let (x, y) = (f64::from(offset(from.0, to.0)), f64::from(offset(from.1, to.1)));
     x * x + y * y
+}
+
+/// A point of the world that something passes through.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spot(pub f32, pub f32);
+
+impl Place for Spot {
+    /// The short way round. Off the grid: it is compared, never added to.
+    fn between(&self, later: &Self, part: f32) -> Self {
+        let axis = |from: f32, to: f32| wrap(from + offset(from, to) * part);
+        Spot(axis(self.0, later.0), axis(self.1, later.1))
+    }
 }
 
 /// The unit vector of a heading: 0 is right, and they count clockwise on the screen, where y grows downwards.
@@ -90,6 +103,12 @@ mod tests {
         assert_eq!(along(72, 10.0), (-10.0, 0.0));
         assert_eq!(along(108, 10.0), (0.0, -10.0));
         assert_eq!(along(36, 0.05), (0.0, 205.0 / 4096.0), "the thrust of a step, rounded");
+    }
+
+    #[test]
+    fn between_two_spots_is_the_short_way() {
+        assert_eq!(Spot(2990.0, 10.0).between(&Spot(10.0, 20.0), 0.25), Spot(2995.0, 12.5));
+        assert_eq!(Spot(10.0, 5.0).between(&Spot(2990.0, 2995.0), 0.75), Spot(2995.0, 2997.5));
     }
 
     proptest! {

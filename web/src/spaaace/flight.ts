@@ -2,12 +2,14 @@
  * One place in an arena, as pilot or watcher, through the official SDK; `seat.ts` tells of the link's life.
  *
  * Keys go out as numbered inputs, one per step, when the room announced an input type; the number of the last one it
- * took comes back with every patch. From a room that did not, keys go out as messages when they change.
+ * took comes back with every patch. Those that may fire tell the server which moment we draw. To a room without inputs,
+ * keys go out as messages when they change.
  */
 import type { InputHandle, Room } from "@colyseus/sdk";
 import { type Link, client, giveUp, hold, takeBack } from "../seat";
 import { type Arena, read } from "./arena";
-import { type Controls, RELEASED, sameControls } from "./rules";
+import { BEHIND_STEPS } from "./past";
+import { type Controls, RELEASED, STEP_MS, sameControls } from "./rules";
 
 const ROOM = "spaaace";
 
@@ -119,7 +121,7 @@ export class Flight {
 
 function inputOf(room: Room): InputHandle | null {
   try {
-    return room.input({ mode: "reliable" });
+    return room.input({ mode: "reliable", renderDelay: BEHIND_STEPS * STEP_MS, allowRewind: (keys: Controls) => keys.fire });
   } catch {
     // The room announced no input type.
     return null;

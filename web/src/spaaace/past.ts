@@ -16,8 +16,10 @@ interface Sample extends Motion {
 
 export class Track {
   readonly key: string;
-  /** The step the ship was gone in, once it is. */
+  /** The step of the picture in which the ship is gone, once it is. */
   gone: number | null = null;
+  /** The step it was gone in. */
+  end = 0;
   /** Whether it was shot, rather than left. */
   shot = false;
   #samples: Sample[] = [];

@@ -22,6 +22,10 @@ export const TOP_SPEED = 3;
 const MISSILE_SPEED = 10;
 /** Steps a missile flies. */
 export const MISSILE_LIFE = 30;
+/** A missile hits below this distance between the centres. */
+export const HIT_DISTANCE = 28;
+/** Steps the server rewinds at most for what a pilot saw: 250 ms. */
+export const MOST_LATE = 15;
 /** A ship's `thrust` while the key is down; counts down after. */
 const FLAME = 5;
 
@@ -120,3 +124,6 @@ export function shotAt(shot: Shot, step: number): { x: number; y: number } {
   const age = Math.min(MISSILE_LIFE, Math.max(0, step - shot.born));
   return { x: wrap(shot.x + age * shot.vx), y: wrap(shot.y + age * shot.vy) };
 }
+
+/** How many steps ago the others are that a missile meets, `age` steps after it was fired `late` steps late. */
+export const ago = (late: number, age: number): number => (late * Math.max(0, MISSILE_LIFE - age)) / MISSILE_LIFE;

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { type Arena, type Kill, type Missile, type Player, ranking, read, shortened, shotBy } from "./arena";
+import { type Arena, type Kill, type Missile, type Player, type Ship, ranking, read, shortened, shotBy } from "./arena";
 import { StepClock } from "./clock";
 import { Camera, arrow, onRadar, onScreen, steering, zoom } from "./geometry";
 import { Track } from "./past";
 import { Steps } from "./pilot";
-import { RELEASED, STEP_MS } from "./rules";
+import { RELEASED, STEP_MS, ago } from "./rules";
 import { World, seenAge } from "./world";
 
 const ship = (x: number, y: number, vx = 0, vy = 0) => ({ x, y, vx, vy, heading: 0, thrust: 0, safeUntil: 0 });
@@ -113,11 +113,56 @@ describe("the world", () => {
     expect(shotBy([kill], "me")).toBe("Bob");
   });
 
-  it("draws own missiles at the gun first and among the others later", () => {
-    expect(seenAge(0, 10)).toBe(0);
-    expect(seenAge(30, 10)).toBeGreaterThan(19.9);
-    expect(seenAge(30, 10)).toBeLessThan(22);
-    for (let age = 0; age < 30; age += 1) expect(seenAge(age + 1, 10)).toBeGreaterThan(seenAge(age, 10));
+  it("draws own missiles as fast as the server lets them meet what is drawn", () => {
+    // Fired when the others were 12 steps late: after 42 steps the picture shows the step in which it is 30 old.
+    expect(seenAge(0, 12, 12)).toBe(0);
+    expect(seenAge(42, 12, 12)).toBeCloseTo(30);
+    for (let age = 0; age < 42; age += 1) {
+      const step = 100 + seenAge(age, 12, 12);
+      expect(step - ago(12, step - 100)).toBeCloseTo(100 - 12 + age);
+    }
+    // On a worse line it waits at the gun for what the server does not rewind.
+    expect(seenAge(4, 30, 15)).toBeLessThan(seenAge(4, 15, 15) / 2);
+    expect(seenAge(60, 30, 15)).toBeCloseTo(30, -0.5);
+    for (let age = 0; age < 60; age += 1) expect(seenAge(age + 1, 30, 15)).toBeGreaterThan(seenAge(age, 30, 15));
+  });
+
+  it("shows a ship hit by an own missile where the missile met it", () => {
+    const world = new World("me");
+    const ships = (step: number): Map<string, Ship> => new Map([["me", ship(500, 500)], ["b", ship(620, 440 + step * 2, 0, 2)]]);
+    const players = new Map([["me", player("Ada")], ["b", player("Bob")]]);
+    world.heard(arena(3, { ships: ships(3), players }), 0, at(3));
+    world.picture(at(3));
+    let seq = 0;
+    let gone = 0;
+    const pictures: { now: number; shots: number; ships: number; hit: boolean }[] = [];
+    for (let now = 4; now < 60; now += 1) {
+      seq += 1;
+      world.flown(seq, { ...RELEASED, fire: seq === 10 });
+      // The server takes each input in the step it was flown in.
+      if (now % 3 === 0) {
+        const missile: Missile = { owner: "me", x: 500, y: 500, vx: 10, vy: 0, born: 17 };
+        // It meets b in the step in which it is 10 old, where we saw b.
+        const over = now >= 27 && (gone ||= now) > 0;
+        world.heard(arena(now, {
+          ships: new Map([...ships(now)].filter(([key]) => key === "me" || !over)),
+          missiles: new Map(now >= 17 && !over ? [["1", missile]] : []),
+          kills: over ? [{ step: 27, killer: "me", victim: "b", killerName: "Ada", victimName: "Bob" }] : [],
+          players,
+        }), Math.max(0, now - 7), at(now));
+      }
+      const picture = world.picture(at(now));
+      const hit = picture.happened.some((happened) => happened.what === "hit");
+      pictures.push({ now, shots: picture.shots.length, ships: picture.ships.length, hit });
+    }
+    const hit = pictures.filter((picture) => picture.hit);
+    expect(hit).toHaveLength(1);
+    // At once with the news, not when the picture has got to the step of the kill.
+    expect(hit[0]!.now).toBe(gone);
+    expect(gone - 6).toBeLessThan(27);
+    expect(hit[0]!.shots + hit[0]!.ships).toBe(1);
+    expect(pictures.filter((picture) => picture.now > gone).every((picture) => picture.shots === 0)).toBe(true);
+    expect(pictures.filter((picture) => picture.shots === 1).length).toBeGreaterThan(5);
   });
 });
 

@@ -3,16 +3,17 @@
  *
  *   others' ships and missiles   as they were 100 ms ago
  *   own ship                     flown ahead (`Pilot`)
- *   own missiles                 seen from the press of the key; at first slower than they are, until they fly among
- *                                what they can hit. The server's missile takes over when it is to be removed early.
+ *   own missiles                 seen from the press of the key, among the others as they are drawn: the server lets
+ *                                them meet the others where we saw them (docs/rooms/spaaace.md, "The step"). One that
+ *                                meets somebody here is gone until the server has told what came of it.
  *
- * An explosion is seen when the picture reaches the step it happened in, the own one at once.
+ * An explosion is seen when the picture reaches the moment it happened in, the own one at once.
  */
 import type { Arena, Kill, Missile } from "./arena";
 import { StepClock } from "./clock";
 import { BEHIND_STEPS, Track } from "./past";
 import { Pilot, Steps } from "./pilot";
-import { type Controls, MISSILE_LIFE, type Motion, type Shot, launch, shotAt } from "./rules";
+import { type Controls, HIT_DISTANCE, MISSILE_LIFE, MOST_LATE, type Motion, type Shot, ago, distance, launch, shotAt } from "./rules";
 
 export interface SeenShip extends Motion {
   key: string;
@@ -46,12 +47,18 @@ interface Ghost extends Shot {
   key: string;
   /** The server's missile, once known. */
   real: string | null;
+  /** How many steps late the others were drawn when it was fired, as far as the server rewinds. */
+  late: number;
+  /** The step of the picture in which it met somebody. */
+  met: number | null;
 }
 
 interface Flying extends Missile {
   key: string;
   gone: number | null;
   heard: boolean;
+  /** It was seen to its end as ours. */
+  seen: boolean;
 }
 
 export class World {
@@ -87,6 +94,7 @@ export class World {
     this.clock.heard(arena.step, now);
     this.#arena = arena;
     const fell = (key: string): Kill | undefined => arena.kills.findLast((kill) => kill.victim === key);
+    this.#hearShots(arena);
 
     for (const [key, ship] of arena.ships) {
       if (key === this.me) continue;
@@ -98,7 +106,8 @@ export class World {
       if (arena.ships.has(key)) continue;
       const kill = fell(key);
       track.shot = !!kill && arena.step - kill.step < 60;
-      track.gone = track.shot ? kill!.step : arena.step;
+      track.end = track.shot ? kill!.step : arena.step;
+      track.gone = track.shot ? this.#met(kill!) : track.end;
       this.#tracks.delete(key);
       this.#leaving.push(track);
     }
@@ -114,7 +123,12 @@ export class World {
       // Nothing flies ahead any more; what is on its way is seen as the server has it.
       this.#ghosts = [];
     }
-    this.#hearShots(arena);
+  }
+
+  /** The step in the picture that shows a kill: earlier than the kill when our missile met what we saw. */
+  #met(kill: Kill): number {
+    const ours = this.#ghosts.find((ghost) => ghost.real !== null && this.#shots.get(ghost.real)?.gone === kill.step);
+    return kill.killer === this.me && ours ? kill.step - ago(ours.late, kill.step - ours.born) : kill.step;
   }
 
   #hearShots(arena: Arena): void {
@@ -122,7 +136,7 @@ export class World {
       if (this.#shots.has(key)) continue;
       const ghost = missile.owner === this.me ? this.#ghosts.find((ghost) => ghost.real === null) : undefined;
       if (ghost) ghost.real = key;
-      this.#shots.set(key, { ...missile, key, gone: null, heard: false });
+      this.#shots.set(key, { ...missile, key, gone: null, heard: false, seen: false });
     }
     for (const [key, shot] of this.#shots) {
       if (arena.missiles.has(key) || shot.gone !== null) continue;
@@ -152,7 +166,8 @@ export class World {
     const ship = this.pilot.ship;
     if (keys.fire && !this.#keys && ship) {
       this.#count += 1;
-      this.#ghosts.push({ ...launch(ship, this.pilot.step), key: `own${this.#count}`, real: null });
+      const late = Math.min(MOST_LATE, Math.max(0, this.pilot.step - this.#shown));
+      this.#ghosts.push({ ...launch(ship, this.pilot.step), key: `own${this.#count}`, real: null, late, met: null });
       this.#happened.push({ what: "shot", x: ship.x, y: ship.y, own: true });
     }
     this.#keys = keys.fire;
@@ -178,7 +193,7 @@ export class World {
         place(track);
         return true;
       }
-      const motion = track.at(track.gone!);
+      const motion = track.at(Math.min(step, track.end));
       const mine = this.#killer(track.key) === this.me;
       if (motion && track.shot) this.#happened.push({ what: "hit", key: track.key, x: motion.x, y: motion.y, own: false, mine });
       return false;
@@ -186,7 +201,7 @@ export class World {
     const own = this.pilot.shown(this.#steps.part, elapsed);
     if (own) ships.push({ ...own, key: this.me, own: true, safe: (arena?.ships.get(this.me)?.safeUntil ?? 0) > (arena?.step ?? 0) });
 
-    const shots = [...this.#ghostsAt(step), ...this.#shotsAt(step)];
+    const shots = [...this.#ghostsAt(step, ships), ...this.#shotsAt(step)];
     const happened = this.#happened;
     this.#happened = [];
     return { ships, shots, happened };
@@ -196,15 +211,22 @@ export class World {
     return this.#arena?.kills.findLast((kill) => kill.victim === victim)?.killer;
   }
 
-  #ghostsAt(step: number): SeenShot[] {
+  #ghostsAt(step: number, ships: readonly SeenShip[]): SeenShot[] {
     const ahead = this.pilot.step + this.#steps.part;
-    const lead = Math.max(1, ahead - step);
+    const lead = Math.max(0, ahead - step);
     const seen: SeenShot[] = [];
     this.#ghosts = this.#ghosts.filter((ghost) => {
-      const age = seenAge(ahead - ghost.born, lead);
+      const age = seenAge(ahead - ghost.born, lead, ghost.late);
       const real = ghost.real === null ? undefined : this.#shots.get(ghost.real);
-      if (age >= MISSILE_LIFE || age < -2 || (real && real.gone !== null && step >= real.gone)) return false;
-      seen.push({ key: ghost.key, ...shotAt(ghost, ghost.born + age), vx: ghost.vx, vy: ghost.vy, own: true });
+      if (age >= MISSILE_LIFE || age < -2 || (real && real.gone !== null && age >= real.gone - real.born)) {
+        if (real) real.seen = true;
+        return false;
+      }
+      const at = shotAt(ghost, ghost.born + age);
+      if (ghost.met === null && ships.some((ship) => !ship.own && !ship.safe && distance(ship, at) < HIT_DISTANCE)) ghost.met = step;
+      // What came of it is on its way for as long as the others are drawn late, and a patch.
+      if (ghost.met !== null && step - ghost.met < lead + BEHIND_STEPS) return true;
+      seen.push({ key: ghost.key, ...at, vx: ghost.vx, vy: ghost.vy, own: true });
       return true;
     });
     return seen;
@@ -218,7 +240,7 @@ export class World {
         if (shot.gone !== null) this.#shots.delete(shot.key);
         continue;
       }
-      if (step < shot.born || this.#ghosts.some((ghost) => ghost.real === shot.key)) continue;
+      if (step < shot.born || shot.seen || this.#ghosts.some((ghost) => ghost.real === shot.key)) continue;
       const at = shotAt(shot, step);
       if (!shot.heard) {
         shot.heard = true;
@@ -231,9 +253,12 @@ export class World {
 }
 
 /**
- * The age at which an own missile is drawn, `age` steps after the key was pressed: 0 at first, later `lead` steps
- * less, which is how far the ships of others are behind.
+ * The age at which an own missile is drawn, `age` steps after the key was pressed, while the others are drawn `lead` steps
+ * late. The server lets it meet them `late` steps late at first and less and less on its way, so it is slower among
+ * them than it is. Where the line is worse than the server rewinds, it waits a little at the gun.
  */
-export function seenAge(age: number, lead: number): number {
-  return age - lead * (1 - Math.exp(-age / (1.3 * lead)));
+export function seenAge(age: number, lead: number, late: number): number {
+  const wait = Math.max(0, lead - late);
+  const flown = wait < 0.5 ? age : age - wait * (1 - Math.exp(-age / (1.3 * wait)));
+  return flown / (1 + late / MISSILE_LIFE);
 }

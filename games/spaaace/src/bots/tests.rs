@@ -1,7 +1,7 @@
 //! Bots alone, and bots with prey: ten minutes each.
 
 use super::*;
-use crate::step::{Missile, step};
+use crate::step::{Missile, Past, step};
 use crate::{pilots, world};
 
 struct Arena {
@@ -11,6 +11,7 @@ struct Arena {
     missiles: Map<Missile>,
     rng: RoomRng,
     sights: Vec<Sight>,
+    past: Past,
 }
 
 impl Arena {
@@ -22,6 +23,7 @@ impl Arena {
             missiles: Map::new(),
             rng: RoomRng::new([seed; 32], 0),
             sights: Vec::new(),
+            past: Past::default(),
         };
         for number in 0..bots {
             arena.launch(&format!("bot{number}"), BOTS);
@@ -39,7 +41,9 @@ impl Arena {
     fn step(&mut self) -> usize {
         self.step += 1;
         steer(self.step, &mut self.ships, &mut self.rng, &mut self.sights);
-        step(self.step, &mut self.ships, &mut self.missiles, &mut self.shots).len()
+        let now = Millis(u64::from(self.step) * 1000 / u64::from(RATE));
+        let (ships, missiles) = (&mut self.ships, &mut self.missiles);
+        step(self.step, now, ships, missiles, &mut self.shots, &mut self.past).len()
     }
 }
 
@@ -54,7 +58,7 @@ fn bots_keep_an_arena_alive_for_ten_minutes() {
         let shots = arena.shots;
         hits += arena.step();
         assert_eq!(arena.ships.values().filter(|ship| ship.crew == BOTS).count(), 3, "bots do not hit bots");
-        since_thrust = if arena.ships.values().any(|ship| ship.up) { 0 } else { since_thrust + 1 };
+        since_thrust = if arena.ships.values().any(|ship| ship.held().up) { 0 } else { since_thrust + 1 };
         // Half a turn takes 72 steps.
         assert!(since_thrust < 3 * RATE, "nobody moves");
         last_shot = if arena.shots > shots { arena.step } else { last_shot };
@@ -111,10 +115,10 @@ fn a_bot_takes_the_short_way_and_prefers_prey() {
     arena.ships.insert("prey", Ship::new((150.0, 1500.0), 1, 0));
     arena.step();
     let bot = arena.ships.get("bot0").unwrap();
-    assert!(bot.up && bot.vx > 0.0, "over the edge, past its fellow");
+    assert!(bot.held().up && bot.vx > 0.0, "over the edge, past its fellow");
     arena.ships.remove("prey");
     arena.step();
-    assert!(arena.ships.get("bot0").unwrap().left, "with nobody else, its fellow will do");
+    assert!(arena.ships.get("bot0").unwrap().held().left, "with nobody else, its fellow will do");
 }
 
 #[test]

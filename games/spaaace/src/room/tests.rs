@@ -9,7 +9,7 @@ use everplay::room::{
 };
 use everplay::schema::{Decoder, Replica};
 use everplay::types::RoomId;
-use everplay_wire::{ClientFrame, Dialect, MessageType, ServerFrame, msgpack};
+use everplay_wire::{ClientFrame, Dialect, MessageType, ReliableStamp, ServerFrame, msgpack};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -363,6 +363,36 @@ fn inputs_fly_the_ship_and_are_counted() {
     assert_eq!(game.pilots["ada"].consumed, 60);
     assert_eq!(ship.heading, 46, "ten inputs with the key down are ten steps of turning");
     assert!(ship.vy > 2.0 && ship.vx < 0.0);
+}
+
+#[test]
+fn a_shot_is_judged_by_the_time_its_pilot_was_drawing() {
+    let mut game = Game::new(json!({ "bots": 0 }));
+    game.join("ada", json!({}));
+    game.pass(1_000);
+    let mut keys = Replica::new(Controls::default());
+    let (mut clock, mut behind) = (0, Vec::new());
+    for late in [Some(0), Some(150), Some(1_000), None] {
+        for fire in [true, false] {
+            *keys.get_mut() = Controls { fire, ..Controls::default() };
+            keys.patch();
+            let body = keys.shared_patch().to_vec();
+            // The SDK stamps what the page says needs it, as the difference to the stamp before.
+            let stamp = late.filter(|_| fire).map(|late| {
+                let time = game.now.0 as i64 - late;
+                ReliableStamp { delta: time - std::mem::replace(&mut clock, time), render_delta: None }
+            });
+            game.frame("ada", ClientFrame::InputReliable { stamp, body: &body });
+            game.pass(50);
+        }
+        let state = game.engine.inspect().unwrap();
+        let newest = state["missiles"].as_object().unwrap().values().next_back().unwrap().clone();
+        behind.push(newest["behind"].as_i64().unwrap());
+        game.pass(600);
+    }
+    assert!((0..=17).contains(&behind[0]), "fired in the step after: {behind:?}");
+    assert!((150..=167).contains(&behind[1]), "{behind:?}");
+    assert_eq!(behind[2..], [250, 0], "not further than that, and nothing without a stamp");
 }
 
 #[test]

@@ -10,6 +10,7 @@ struct World {
     shots: u32,
     ships: Vec<(String, Ship)>,
     missiles: Vec<(String, Missile)>,
+    past: Past,
 }
 
 impl World {
@@ -32,7 +33,7 @@ impl World {
         let (mut ships, mut missiles) = (Map::new(), Map::new());
         for (number, (key, mut ship)) in self.ships.drain(..).enumerate() {
             if let Some(keys) = keys.get(number) {
-                ship.steer(controls(*keys));
+                ship.steer(controls(*keys), Duration::ZERO);
             }
             ships.insert(key, ship);
         }
@@ -40,7 +41,8 @@ impl World {
             missiles.insert(key, missile);
         }
         self.step += 1;
-        let hits = step(self.step, &mut ships, &mut missiles, &mut self.shots);
+        let now = at_step(self.step);
+        let hits = step(self.step, now, &mut ships, &mut missiles, &mut self.shots, &mut self.past);
         self.ships = ships.iter().map(|(key, ship)| (key.to_owned(), ship.clone())).collect();
         self.missiles = missiles.iter().map(|(key, missile)| (key.to_owned(), missile.clone())).collect();
         hits
@@ -49,6 +51,11 @@ impl World {
     fn ship(&self, key: &str) -> &Ship {
         self.ships.iter().find(|(known, _)| known == key).map(|(_, ship)| ship).unwrap()
     }
+}
+
+/// The room's time in a step.
+fn at_step(step: u32) -> Millis {
+    Millis(u64::from(step) * 1000 / u64::from(RATE))
 }
 
 fn controls(keys: u8) -> Controls {
@@ -125,7 +132,7 @@ proptest! {
             for (key, ship) in &world.ships {
                 let old = before.ship(key);
                 let (gained, was) = (speed((ship.vx, ship.vy)), speed((old.vx, old.vy)));
-                if ship.up {
+                if ship.held().up {
                     prop_assert!(gained <= was + THRUST + 1.0 / 4096.0);
                 } else {
                     prop_assert_eq!((ship.vx, ship.vy), (old.vx, old.vy));
@@ -257,8 +264,8 @@ fn one_press_is_one_missile_that_lives_for_half_a_second() {
 fn a_press_between_two_steps_counts() {
     let mut world = ships(&[(0.0, 0.0, 0)]);
     let ship = &mut world.ships[0].1;
-    ship.steer(controls(8));
-    ship.steer(controls(0));
+    ship.steer(controls(8), Duration::ZERO);
+    ship.steer(controls(0), Duration::ZERO);
     world.step(&[]);
     assert_eq!(world.missiles.len(), 1);
     world.step(&[]);
@@ -321,4 +328,66 @@ fn missiles_pass_own_crews_safe_ships_and_each_other() {
     // Who shoots is not safe any more.
     world.step(&[0, 0, 8]);
     assert!(!world.ship("c").is_safe(world.step));
+}
+
+/// A pilot whose line takes 100 ms each way, firing straight at a ship that crosses in front.
+///
+/// The picture: the others as they were 250 ms ago (100 ms on the way, 100 ms held back to draw smoothly, and the 50 ms
+/// in which the shot's own way began), missiles among them. The pilot fires when the missile, as fast as it is drawn,
+/// meets the ship that is drawn.
+fn crossing(distance: f32, behind: Duration) -> usize {
+    let mut world = ships(&[(1000.0, 1000.0, 0), (1000.0 + distance, 700.0, 36)]);
+    (world.ships[1].1.hull, world.ships[1].1.vy) = (7, 3.0);
+    let (late, life) = (250.0 * 60.0 / 1000.0, MISSILE_LIFE as f32);
+    // Drawn, the missile needs this many steps for the way, because it starts `late` steps in the past and arrives in
+    // the present.
+    let flight = distance / 10.0 * (1.0 + late / life);
+    let mut hits = Vec::new();
+    let mut fired = false;
+    for _ in 0..200 {
+        let drawn = world.ship("b").y - late * 3.0;
+        if !fired && drawn + flight * 3.0 >= 1000.0 {
+            world.ships[0].1.steer(controls(8), behind);
+            fired = true;
+        }
+        hits.extend(world.step(&[]));
+        if world.ships.len() < 2 {
+            break;
+        }
+    }
+    assert!(fired);
+    hits.len()
+}
+
+#[test]
+fn what_is_drawn_is_hit_at_100_ms_of_latency() {
+    for distance in [60.0, 90.0, 120.0, 180.0, 240.0, 290.0] {
+        assert_eq!(crossing(distance, Duration::from_millis(250)), 1, "at {distance}");
+    }
+    // Judged by what is there. Farther away the missile is in the present before it arrives.
+    for distance in [60.0, 90.0] {
+        assert_eq!(crossing(distance, Duration::ZERO), 0, "at {distance}");
+    }
+}
+
+#[test]
+fn a_missile_arrives_in_the_present() {
+    let missile = Missile { born: 100, behind: 240, ..Missile::default() };
+    let ago: Vec<u128> =
+        [100, 110, 115, 129, 130, 500].iter().map(|step| missile.ago(*step).as_millis()).collect();
+    assert_eq!(ago, [240, 160, 120, 8, 0, 0]);
+}
+
+#[test]
+fn a_ship_that_appeared_since_is_met_where_it_is() {
+    let mut world = ships(&[(1000.0, 1000.0, 0), (1100.0, 1000.0, 0)]);
+    world.ships[1].1.hull = 9;
+    for _ in 0..30 {
+        world.step(&[]);
+    }
+    // As after a restart.
+    world.past = Past::default();
+    world.ships[0].1.steer(controls(8), Duration::from_millis(250));
+    let hits: usize = (0..MISSILE_LIFE).map(|_| world.step(&[]).len()).sum();
+    assert_eq!(hits, 1);
 }
