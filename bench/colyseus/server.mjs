@@ -1,58 +1,56 @@
-// The arena of `everplay bench` on the official server: same state, same rates, same messages, default ws transport.
-// usage: node server.mjs [PORT]   prints one line with its address and process id when it listens
+// The benchmarks' rooms on the official server: same state, same rates, same messages, same rules.
+//
+// usage: node server.mjs [--port N] [--transport uws|ws]
+// Prints one line with its address, process id and versions when it listens. With --expose-gc, SIGUSR2 collects all
+// garbage, so that the memory that is read is the memory that is needed.
+
+import { createRequire } from 'node:module';
+import { parseArgs } from 'node:util';
 
 // Version 0.18 reads a global that Node has since release 22; older ones get the one constant it needs.
 globalThis.WebSocket ??= { OPEN: 1 };
 process.env.NODE_ENV ??= 'production';
 
-const { Server, Room } = await import('@colyseus/core');
-const { WebSocketTransport } = await import('@colyseus/ws-transport');
-const { schema, t } = await import('@colyseus/schema');
+const { values } = parseArgs({
+  options: {
+    port: { type: 'string', default: '2568' },
+    transport: { type: 'string', default: 'uws' },
+  },
+});
+const port = Number(values.port);
 
-const Ship = schema({ x: t.float32(), y: t.float32(), angle: t.float32(), score: t.uint16() }, 'Ship');
-const Arena = schema({ tick: t.uint32(), ships: t.map(Ship) }, 'Arena');
+const { Server, matchMaker } = await import('@colyseus/core');
+const { ArenaRoom } = await import('./rooms/arena.mjs');
+const { LobbyRoom } = await import('./rooms/lobby.mjs');
+const { SpaaaceRoom } = await import('./rooms/spaaace.mjs');
+const { WorldRoom } = await import('./rooms/world.mjs');
 
-const STEP_MS = 50;
-const SIZE = 1000;
-const SPEED = 2;
-const wrap = (value) => ((value % SIZE) + SIZE) % SIZE;
-
-class ArenaRoom extends Room {
-  onCreate() {
-    this.maxClients = 20;
-    this.patchRate = STEP_MS;
-    this.state = new Arena();
-    this.state.tick = 0;
-    this.onMessage('turn', (client, angle) => {
-      const ship = this.state.ships.get(client.sessionId);
-      if (ship && typeof angle === 'number') ship.angle = angle;
-    });
-    this.onMessage('echo', (client, payload) => client.send('echo', payload));
-    this.setSimulationInterval(() => {
-      this.state.tick++;
-      for (const ship of this.state.ships.values()) {
-        ship.x = wrap(ship.x + Math.cos(ship.angle) * SPEED);
-        ship.y = wrap(ship.y + Math.sin(ship.angle) * SPEED);
-      }
-    }, STEP_MS);
-  }
-
-  onJoin(client) {
-    const ship = new Ship();
-    ship.x = Math.random() * SIZE;
-    ship.y = Math.random() * SIZE;
-    ship.angle = Math.random() * Math.PI * 2;
-    ship.score = 0;
-    this.state.ships.set(client.sessionId, ship);
-  }
-
-  onLeave(client) {
-    this.state.ships.delete(client.sessionId);
-  }
+const transports = {
+  uws: async () => {
+    const { uWebSocketsTransport } = await import('@colyseus/uwebsockets-transport');
+    return new uWebSocketsTransport();
+  },
+  ws: async () => {
+    const { WebSocketTransport } = await import('@colyseus/ws-transport');
+    return new WebSocketTransport();
+  },
+};
+const transport = transports[values.transport];
+if (!transport || !Number.isInteger(port)) {
+  console.error('usage: node server.mjs [--port N] [--transport uws|ws]');
+  process.exit(2);
 }
 
-const port = Number(process.argv[2] ?? 2568);
-const server = new Server({ transport: new WebSocketTransport(), greet: false });
+const server = new Server({ transport: await transport(), greet: false, gracefullyShutdown: false });
 server.define('arena', ArenaRoom);
+server.define('lobby', LobbyRoom);
+server.define('spaaace', SpaaaceRoom);
+server.define('world', WorldRoom);
 await server.listen(port, '127.0.0.1');
-console.log(`Colyseus is ready: http://127.0.0.1:${port} (process ${process.pid}, node ${process.version})`);
+
+if (globalThis.gc) process.on('SIGUSR2', () => globalThis.gc());
+const version = (name) => createRequire(import.meta.url)(`${name}/package.json`).version;
+const core = version('@colyseus/core');
+console.log(
+  `Colyseus is ready: http://127.0.0.1:${port} (process ${process.pid}, node ${process.version}, core ${core})`,
+);

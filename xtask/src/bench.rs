@@ -1,16 +1,30 @@
-//! Benchmarks: what lies in the crates' `benches`, and the whole program under load.
+//! Benchmarks: the server beside Colyseus and the floor, what lies in the crates' `benches`, the program by itself.
 
+use crate::npm;
 use crate::run::{heading, run};
 use crate::web;
 use crate::workspace::{Workspace, cargo};
 use anyhow::{Result, bail};
+use std::process::Command;
 
 /// The name for `everplay bench`.
 const SERVER: &str = "server";
 /// Optimised as a release without the long link-time step; fast enough to measure.
 const PROFILE: &str = "measure";
 
-pub(crate) fn bench(workspace: &Workspace, names: &[String], arguments: &[String]) -> Result<bool> {
+/// The comparison's package, and the name of its program.
+const COMPARISON: &str = "everplay-bench";
+
+/// Runs the comparison when no names are given, else the benchmarks with these names.
+pub(crate) fn bench(
+    workspace: &Workspace,
+    names: &[String],
+    comparison: &Comparison,
+    arguments: &[String],
+) -> Result<bool> {
+    if names.is_empty() {
+        return compare(workspace, comparison);
+    }
     let benches = workspace.benches();
     let known = |name: &str| name == SERVER || benches.iter().any(|bench| bench.package == name);
     if let Some(unknown) = names.iter().find(|name| !known(name)) {
@@ -18,7 +32,7 @@ pub(crate) fn bench(workspace: &Workspace, names: &[String], arguments: &[String
         all.dedup();
         bail!("no benchmarks called {unknown}; there are {}, {SERVER}", all.join(", "));
     }
-    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    let wanted = |name: &str| names.iter().any(|wanted| wanted == name);
     for bench in benches.iter().filter(|bench| wanted(&bench.package)) {
         heading(&format!("{} of {}", bench.name, bench.package));
         let mut command = cargo();
@@ -32,5 +46,43 @@ pub(crate) fn bench(workspace: &Workspace, names: &[String], arguments: &[String
         command.args(["run", "--profile", PROFILE, "--package", "everplay-server", "--", "bench"]);
         run(command.args(arguments))?;
     }
+    Ok(true)
+}
+
+/// How the comparison is made.
+#[derive(clap::Args)]
+pub(crate) struct Comparison {
+    /// Scenarios of the comparison: a fan-out, b Spaaace, c views, d idle, e joins, f echo, g recovery, h durability
+    #[arg(long, value_name = "LETTERS", default_value = "a,b,c,d,e,f,g,h", conflicts_with = "names")]
+    scenario: String,
+    /// Rounds of each contestant
+    #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "names")]
+    rounds: u32,
+    /// Length of one measurement
+    #[arg(long, value_name = "N", default_value_t = 6, conflicts_with = "names")]
+    seconds: u32,
+    /// Small crowds and one short round: shows that it runs, leaves the page as it is
+    #[arg(long, conflicts_with = "names")]
+    quick: bool,
+}
+
+/// The server beside the official one and beside the least any server can do, into docs/benchmarks.md.
+fn compare(workspace: &Workspace, comparison: &Comparison) -> Result<bool> {
+    let folder = workspace.path("bench/colyseus");
+    npm::install(&folder)?;
+    heading("the programs that are compared");
+    run(cargo().args(["build", "--profile", PROFILE, "--package", COMPARISON]))?;
+    heading(if comparison.quick {
+        "small crowds, one short round: about five minutes"
+    } else {
+        "all scenarios take about 40 minutes; other work on the machine goes into the figures"
+    });
+    let mut command = Command::new(workspace.program(PROFILE, COMPARISON));
+    command.arg("--root").arg(workspace.root()).args(["--scenario", &comparison.scenario]);
+    command.args(["--rounds", &comparison.rounds.to_string(), "--seconds", &comparison.seconds.to_string()]);
+    if comparison.quick {
+        command.arg("--quick");
+    }
+    run(&mut command)?;
     Ok(true)
 }

@@ -3,7 +3,7 @@
 //! play, build            web.rs builds the page, cargo the server
 //! test [LANE...]         lanes.rs: everything that must hold, in parts that fail alone
 //! check                  check.rs: format, lints, documentation, lanes, dependencies
-//! bench, fuzz            measure.rs, fuzz.rs
+//! bench, fuzz            bench.rs, fuzz.rs
 //!
 //! The house rules that no compiler knows are in tidy.rs.
 
@@ -58,11 +58,13 @@ enum Command {
     },
     /// Everything a change must pass: format, lints, documentation, the lanes of `test`, dependencies
     Check,
-    /// Run the benchmarks; without names all of them
+    /// Measure the server beside Colyseus and the floor and write docs/benchmarks.md; with names, other benchmarks
     Bench {
-        /// A package with benchmarks, or `server` for the whole program under load
+        /// A package with benchmarks, or `server` for the program by itself under load
         #[arg(value_name = "NAME")]
         names: Vec<String>,
+        #[command(flatten)]
+        comparison: bench::Comparison,
         /// Arguments for the benchmarks themselves
         #[arg(last = true)]
         arguments: Vec<String>,
@@ -94,7 +96,9 @@ fn main() -> ExitCode {
         }
         Command::Test { lanes, .. } => Ok(lanes::test(&workspace, &lanes)),
         Command::Check => Ok(check::check(&workspace)),
-        Command::Bench { names, arguments } => bench::bench(&workspace, &names, &arguments),
+        Command::Bench { names, comparison, arguments } => {
+            bench::bench(&workspace, &names, &comparison, &arguments)
+        }
         Command::Fuzz { list: true, .. } => fuzz::list(&workspace),
         Command::Fuzz { target, seconds, .. } => fuzz::fuzz(&workspace, target.as_deref(), seconds),
     });

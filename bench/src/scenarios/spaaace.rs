@@ -1,0 +1,236 @@
+//! (b) Spaaace: how many rooms of 50 pilots and 20 bots a core carries at 60 steps a second.
+
+use super::{Bench, Rounds, WARM_UP, folder, progress};
+use crate::contestant::Who;
+use crate::crowd::{Crowd, Sample};
+use crate::figures::short;
+use crate::results::{Goal, Outcome};
+use anyhow::{Context, Result, ensure};
+use everplay::prelude::*;
+use everplay::room::RoomRng;
+use everplay_spaaace::bots;
+use everplay_spaaace::step::{BOTS, Controls, Missile, Ship, step};
+use everplay_wire::{ClientFrame, MessageType};
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::time::Instant;
+
+const CONTESTANTS: [Who; 3] = [Who::Confirmed, Who::Ephemeral, Who::Uws];
+const PILOTS: usize = 50;
+const MACHINES: usize = 20;
+/// A room that makes fewer of its 60 steps a second has overrun.
+const ON_TIME: f64 = 0.985;
+/// Steps of the fight that both sides play before they are compared.
+const CHECKED: u32 = 600;
+
+struct Turn {
+    /// With one room.
+    sample: Sample,
+    carried: f64,
+}
+
+pub(crate) async fn run(bench: &Bench) -> Result<Outcome> {
+    check(bench).await.context("the two sides do not play the same game")?;
+    progress(&format!("both sides play the same {CHECKED} steps, bit for bit"));
+    let mut rounds = Rounds::of(&CONTESTANTS);
+    for round in 0..bench.rounds {
+        for who in bench.order(round, &CONTESTANTS) {
+            let turn = turn(bench, who).await?;
+            progress(&format!(
+                "round {} of {}: {:<22} carries {:.0} rooms; one takes {} % of the core",
+                round + 1,
+                bench.rounds,
+                who.name(),
+                turn.carried,
+                short(turn.sample.server_share * 100.0)
+            ));
+            rounds.push(who, turn);
+        }
+    }
+    let carried = |turn: &Turn| turn.carried;
+    let verdicts = [
+        rounds.ratio(
+            "rooms per core against Colyseus",
+            (Who::Confirmed, Who::Uws),
+            carried,
+            Goal::AtLeast(5.0),
+        ),
+        rounds.ratio("Ephemeral against Colyseus", (Who::Ephemeral, Who::Uws), carried, Goal::None),
+    ];
+    Ok(Outcome {
+        title: "Spaaace: rooms per core".into(),
+        method: format!(
+            "Rooms with {PILOTS} connected pilots, each of which sends an input 60 times a second and holds other keys \
+             five times a second, and {MACHINES} bots; 60 steps and 20 patches a second to everyone. Rooms are added \
+             until one of them makes less than {:.1} steps a second; the last number without such a room is what a core \
+             carries. The game on Colyseus has the same rules: before the rounds both sides play {CHECKED} steps of the \
+             same fight and every position is compared bit for bit.",
+            60.0 * ON_TIME
+        ),
+        columns: rounds.names(),
+        rows: vec![
+            rounds.row("rooms a core carries", carried),
+            rounds.row("one room: server's core busy, %", |turn| turn.sample.server_share * 100.0),
+            rounds.row("one room: bytes per frame", |turn| {
+                turn.sample.bytes as f64 / turn.sample.frames.max(1) as f64
+            }),
+        ],
+        verdicts: verdicts.into_iter().flatten().collect(),
+        conditions: bench.conditions(rounds.all().map(|turn| &turn.sample))?,
+    })
+}
+
+async fn turn(bench: &Bench, who: Who) -> Result<Turn> {
+    let data = folder()?;
+    let server = bench.lab.start(who, data.path(), 0).await?;
+    let mut crowd = Crowd::of(&server);
+    let (kind, options) = (who.kind("spaaace"), serde_json::json!({ "bots": MACHINES }));
+    let mut first = None;
+    let mut carried = 0;
+    let mut wanted = 1;
+    loop {
+        for _ in carried.max(crowd.len() / PILOTS)..wanted {
+            crowd.room(&kind, &options, PILOTS).await?;
+        }
+        crowd.say(60.0 * crowd.len() as f64, pilot());
+        tokio::time::sleep(WARM_UP).await;
+        let before: HashMap<String, u32> =
+            crowd.ticks().into_iter().map(|(room, tick)| (room.to_owned(), tick)).collect();
+        let began = Instant::now();
+        let sample = crowd.watch(&server, bench.length.min(Duration::from_secs(4))).await?;
+        let seconds = began.elapsed().as_secs_f64();
+        let slowest = crowd
+            .ticks()
+            .into_iter()
+            .map(|(room, tick)| f64::from(tick - before.get(room).copied().unwrap_or(tick)) / seconds)
+            .fold(f64::INFINITY, f64::min);
+        let on_time = slowest >= 60.0 * ON_TIME;
+        let likely = wanted as f64 / sample.server_share.max(0.01);
+        first.get_or_insert(sample);
+        if !on_time || wanted >= 90 {
+            break;
+        }
+        carried = wanted;
+        // First to where it must become tight, then one by one or in twelfths.
+        let jump = (likely * 0.6) as usize;
+        wanted = if carried == 1 && jump > 2 { jump } else { wanted + (wanted / 12).max(1) };
+        if bench.quick && wanted > 3 {
+            break;
+        }
+    }
+    drop(crowd);
+    server.kill().await?;
+    Ok(Turn { sample: first.context("there is at least one room")?, carried: carried as f64 })
+}
+
+/// What a client sends in one step: what changed since the last one, as the SDK does it; now and then the wish for a new
+/// ship.
+fn pilot() -> impl FnMut(usize) -> Vec<u8> + 'static {
+    let mut rng = RoomRng::new([7; 32], 0);
+    let mut clients: Vec<(u32, [bool; 4])> = Vec::new();
+    move |at| {
+        if clients.len() <= at {
+            clients.resize(at + 1, (0, [false; 4]));
+        }
+        let (number, held) = &mut clients[at];
+        if *number == 0 {
+            // Spread, so that not all change their keys in the same step.
+            *number = at as u32 % 60;
+        }
+        *number += 1;
+        if number.is_multiple_of(60) {
+            return ClientFrame::Data { ty: MessageType::from("spawn"), payload: &[] }.to_vec();
+        }
+        let mut body = Vec::new();
+        if number.is_multiple_of(12) {
+            let keys = rng.below(16);
+            let now = [keys & 1 != 0, keys & 6 == 2, keys & 6 == 4, keys & 8 != 0];
+            for (field, (is, was)) in now.iter().zip(held.iter()).enumerate() {
+                if is != was {
+                    body.extend([0x80 | field as u8, u8::from(*is)]);
+                }
+            }
+            *held = now;
+        }
+        ClientFrame::InputReliable { stamp: None, body: &body }.to_vec()
+    }
+}
+
+/// Plays a scripted fight on both sides and compares every step.
+async fn check(bench: &Bench) -> Result<()> {
+    let mut node = bench.lab.on_server_core(std::path::Path::new("node"));
+    let output = node
+        .args(["check.mjs", &CHECKED.to_string()])
+        .current_dir(bench.lab.colyseus())
+        .output()
+        .await
+        .context("node is missing")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (theirs, ours) = (String::from_utf8_lossy(&output.stdout).into_owned(), fight(CHECKED));
+    for (ours, theirs) in ours.lines().zip(theirs.lines()) {
+        ensure!(ours == theirs, "ours: {ours}\ntheirs: {theirs}");
+    }
+    ensure!(ours.lines().count() == theirs.lines().count(), "one side stopped early");
+    Ok(())
+}
+
+/// The fight of `bench/colyseus/check.mjs`: step, ships, missiles, shots, a sum of all ships, hits.
+fn fight(steps: u32) -> String {
+    let mut seed = 12345_u32;
+    let mut draw = |bound: u32| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (f64::from(seed) / 4_294_967_296.0 * f64::from(bound)) as u32
+    };
+    let (mut ships, mut missiles, mut shots) = (Map::<Ship>::new(), Map::<Missile>::new(), 0);
+    for number in 0..PILOTS + MACHINES {
+        let (x, y) = (draw(3000), draw(3000));
+        let crew = if number < PILOTS { number as u16 + 1 } else { BOTS };
+        let ship = Ship { next_shot: u32::MAX, ..Ship::new((x as f32, y as f32), crew, 0) };
+        ships.insert(number.to_string(), ship);
+    }
+    let (mut rng, mut sights, mut tale) = (RoomRng::new([0; 32], 0), Vec::new(), String::new());
+    for number in 1..=steps {
+        for pilot in 0..PILOTS as u32 {
+            let keys = draw(16);
+            if number % 12 == pilot % 12
+                && let Some(ship) = ships.get_mut(&pilot.to_string())
+            {
+                let (up, fire) = (keys & 1 != 0, keys & 8 != 0);
+                ship.steer(Controls { up, left: keys & 6 == 2, right: keys & 6 == 4, fire });
+            }
+        }
+        bots::steer(number, &mut ships, &mut rng, &mut sights);
+        let hits = step(number, &mut ships, &mut missiles, &mut shots);
+        let mut sum = 0_u32;
+        for ship in ships.values() {
+            let numbers = [ship.x, ship.y, ship.vx, ship.vy].map(f32::to_bits);
+            for part in numbers.into_iter().chain([ship.heading.into(), ship.thrust.into()]) {
+                sum = sum.wrapping_mul(31).wrapping_add(part);
+            }
+        }
+        let line =
+            [number, ships.len() as u32, missiles.len() as u32, shots, sum].map(|part| part.to_string());
+        tale += &line.join(" ");
+        for hit in hits {
+            write!(tale, " {}:{}>{}", hit.missile, hit.shooter, hit.victim).expect("a text takes everything");
+        }
+        tale.push('\n');
+    }
+    tale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scripted_fight_has_shots_and_hits() {
+        let tale = fight(300);
+        assert_eq!(tale.lines().count(), 300);
+        assert!(tale.contains('>'), "nobody was hit");
+        assert!(
+            tale.lines().last().unwrap().split(' ').nth(1).unwrap().parse::<usize>().unwrap()
+                < PILOTS + MACHINES
+        );
+    }
+}
