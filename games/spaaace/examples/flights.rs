@@ -30,7 +30,7 @@ fn main() {
 }
 
 /// The file's text.
-pub fn recording() -> String {
+pub(crate) fn recording() -> String {
     let flights: Vec<String> = (0..FLIGHTS).map(flight).collect();
     format!("[\n{}\n]\n", flights.join(",\n"))
 }

@@ -190,7 +190,7 @@ impl Game {
         for pilot in self.pilots.values_mut() {
             pilot.conn = None;
         }
-        self.engine.resume(&[], everplay_room::Absent::Dropped);
+        self.engine.resume(&[], everplay::room::Absent::Dropped);
         self.finish();
     }
 
