@@ -222,7 +222,7 @@ impl Table {
         self.engine = self.kind.revive(&room_id(), None, &records).unwrap();
         self.now = self.engine.time();
         self.conns.clear();
-        self.engine.resume(&[], everplay_room::Absent::Dropped);
+        self.engine.resume(&[], everplay::room::Absent::Dropped);
         self.finish();
     }
 
