@@ -97,7 +97,7 @@ async fn restore_room(node: &Arc<Node>, entry: DirectoryEntry) -> Outcome {
     }));
     let engine = match engine {
         Ok(Ok(engine)) => engine,
-        Ok(Err(everplay_room::ReviveError::Ended)) => {
+        Ok(Err(everplay_room::ReviveError::Ended { .. })) => {
             node.forget(&id, token);
             return Outcome::Ended;
         }

@@ -49,6 +49,10 @@ pub struct Context<R: Room> {
     pub(crate) checkpoint: bool,
     pub(crate) end: Option<CloseCode>,
     pub(crate) warnings: Vec<String>,
+    /// See [`RoomEngine::keep_events`](crate::RoomEngine::keep_events).
+    pub(crate) keeps_events: bool,
+    /// The time of day, ms since 1970, as the node last said it.
+    pub(crate) date: u64,
     pub(crate) ledger_touched: bool,
     pub(crate) types: PhantomData<fn() -> R>,
 }
@@ -142,6 +146,8 @@ impl<R: Room> Context<R> {
             checkpoint: false,
             end: None,
             warnings: Vec::new(),
+            keeps_events: true,
+            date: 0,
             ledger_touched: false,
             types: PhantomData,
         }
@@ -316,13 +322,14 @@ impl<R: Room> Context<R> {
         self.ledger.get().timers.get(&timer.0.to_string()).map(|entry| Millis(entry.due))
     }
 
-    /// Tells the world: the event is in the journal exactly if this step's state is.
+    /// Tells the world: the event is in the journal exactly if this step's state is, and waits in the room until
+    /// everybody who should know has taken it.
     ///
     /// Panics when the payload cannot be encoded.
     pub fn emit(&mut self, name: impl Into<String>, payload: &impl Serialize) {
         let payload =
             msgpack::to_vec(payload).unwrap_or_else(|error| panic!("the event cannot be encoded: {error}"));
-        self.events.push(Event { name: name.into(), payload });
+        self.put_out(Event { name: name.into(), payload });
     }
 
     /// Shows the filtered fields of the state's root to a client: those of the default tag, or of `tag`.

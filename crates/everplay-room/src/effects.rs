@@ -19,6 +19,8 @@ pub struct Step {
     pub checkpoint: bool,
     /// The room has ended; nothing follows.
     pub ended: bool,
+    /// Number of the last event that was emitted so far; see [`RoomEngine::outbox`](crate::RoomEngine::outbox).
+    pub emitted: u64,
     /// Clients whose sockets were kept are awaited: keep the records, to know what they miss meanwhile.
     pub awaiting: bool,
     /// Simulation steps skipped because the room fell too far behind.

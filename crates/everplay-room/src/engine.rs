@@ -18,7 +18,7 @@ use crate::inputs;
 use crate::kind::{Absent, RoomType, typed_options};
 use crate::ledger::{Ledger, Phase, Seat, from_hex};
 use crate::record::{Draft, Snapshot};
-use crate::{Birth, ConnId, Input, Leave, Refusal, Room, RoomEngine};
+use crate::{Birth, ConnId, Input, Leave, Outgoing, Refusal, Room, RoomEngine};
 use bytes::Bytes;
 use everplay_schema::{FullForm, Replica};
 use everplay_types::{CloseCode, Millis, RoomId, SessionId};
@@ -362,6 +362,18 @@ impl<R: Room> RoomEngine for Engine<R> {
         self.set_tape();
     }
 
+    fn keep_events(&mut self, on: bool) {
+        self.cx.keeps_events = on;
+    }
+
+    fn dated(&mut self, wall_ms: u64) {
+        self.cx.date = wall_ms;
+    }
+
+    fn outbox(&self, after: u64) -> Vec<Outgoing> {
+        self.cx.ledger.get().outbox_after(after)
+    }
+
     fn input(&mut self, now: Millis, input: Input) {
         self.cx.now = self.cx.now.max(now);
         if self.ended {
@@ -383,6 +395,10 @@ impl<R: Room> RoomEngine for Engine<R> {
             Input::Detached { conn } => self.detached(conn),
             Input::Reattach(reattach) => self.reattach(&reattach),
             Input::Resync { conn } => self.resync(conn),
+            Input::Taken { through } => {
+                // Touched, so that a patch comes and the record with it.
+                self.touched |= self.cx.ledger_mut().taken(through);
+            }
             Input::End { code } => self.end(code),
         }
         self.settle();
@@ -454,6 +470,7 @@ impl<R: Room> RoomEngine for Engine<R> {
             wake_at: if self.ended { None } else { self.next_wake() },
             checkpoint: std::mem::take(&mut self.cx.checkpoint),
             ended: self.ended,
+            emitted: self.cx.ledger.get().last_event,
             awaiting,
             overruns: std::mem::take(&mut self.overruns),
             warnings: std::mem::take(&mut self.cx.warnings),

@@ -62,6 +62,11 @@ pub enum Input {
         /// This one.
         conn: ConnId,
     },
+    /// All events up to this number were taken by everybody who should know.
+    Taken {
+        /// The last of them.
+        through: u64,
+    },
     /// End the room: clients are closed with this code.
     End {
         /// Told to every client.

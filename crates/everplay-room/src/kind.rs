@@ -2,7 +2,7 @@
 
 use crate::ledger::Ledger;
 use crate::record::{Record, RecordError, Section, Snapshot};
-use crate::{ConnId, Engine, Input, Listing, Messages, Refusal, Room, Settings, Step};
+use crate::{ConnId, Engine, Input, Listing, Messages, Outgoing, Refusal, Room, Settings, Step};
 use everplay_schema::{Generation, Replica, RestoreError};
 use everplay_types::{ErrorCode, Identity, Millis, RoomId, SessionId};
 use everplay_wire::InputOptions;
@@ -65,7 +65,10 @@ pub enum ReviveError {
     NoBeginning,
     /// The journal says that the room ended.
     #[error("the room had ended")]
-    Ended,
+    Ended {
+        /// What it had to tell and nobody took yet.
+        outbox: Vec<Outgoing>,
+    },
 }
 
 /// A room kind, whatever its type.
@@ -111,6 +114,13 @@ pub trait RoomEngine: Send {
     /// Whether records also hold what leaves beside the patch, for clients whose sockets outlive the room's owner.
     /// Off at first; of effect for rooms whose steps are journaled.
     fn keep_sent(&mut self, on: bool);
+    /// Whether events wait in the room until [`Input::Taken`]. On at first; off where nobody takes any.
+    fn keep_events(&mut self, on: bool);
+    /// The time of day, ms since 1970. Events carry it; nothing is decided by it.
+    fn dated(&mut self, wall_ms: u64);
+    /// The events after number `after` that wait to be taken, in order. Those of a step may be told once its record is
+    /// durable.
+    fn outbox(&self, after: u64) -> Vec<Outgoing>;
     /// Takes one input at this time of the room.
     fn input(&mut self, now: Millis, input: Input);
     /// Does what is due: simulation steps, timers, expired seats.
@@ -240,7 +250,12 @@ impl<R: Room> RoomKind for Arc<RoomType<R>> {
                     (Section::Ledger(patch), Some((_, ledger))) => ledger.apply(patch).map_err(apply)?,
                     (Section::State(_) | Section::Ledger(_), None) => return Err(ReviveError::NoBeginning),
                     (Section::Event(_) | Section::Sent(_) | Section::Restored, _) => {}
-                    (Section::Ended, _) => return Err(ReviveError::Ended),
+                    (Section::Ended, trees) => {
+                        let ledger =
+                            trees.take().map(|(_, ledger)| ledger.finish()).transpose().map_err(apply)?;
+                        let outbox = ledger.map(|ledger| ledger.get().outbox_after(0)).unwrap_or_default();
+                        return Err(ReviveError::Ended { outbox });
+                    }
                 }
             }
         }

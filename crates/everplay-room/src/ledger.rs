@@ -3,6 +3,7 @@
 //! Journaled by the same patches, restored by the same decoder and readable by reflection, so seats, timers and
 //! flags need no format of their own. Never sent to clients.
 
+use crate::outbox::Waiting;
 use everplay_schema::{Map, State};
 use everplay_types::Millis;
 
@@ -41,6 +42,10 @@ pub struct Ledger {
     pub joined_once: bool,
     /// When an unjoined room ends.
     pub deserted_at: u64,
+    /// Events that others have not taken yet, by decimal number.
+    pub outbox: Map<Waiting>,
+    /// Number of the last event.
+    pub last_event: u64,
 }
 
 /// A session's place in the room.

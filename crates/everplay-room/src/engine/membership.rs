@@ -355,7 +355,7 @@ impl<R: Room> Engine<R> {
             }
             Input::Connect(connect) => self.refuse(&connect),
             Input::Reattach(reattach) => self.see_off(&reattach),
-            Input::Detached { .. } => {}
+            Input::Detached { .. } | Input::Taken { .. } => {}
             Input::Frame { .. } | Input::Closed { .. } | Input::Resync { .. } | Input::End { .. } => {}
         }
     }
