@@ -20,6 +20,8 @@ pub(crate) struct Batch {
     pub(crate) out: Vec<Out>,
     pub(crate) listing: Option<Listing>,
     pub(crate) ended: bool,
+    /// Nodes that keep sockets of this room are told of `seq`, also those that nothing is sent to.
+    pub(crate) mark: bool,
 }
 
 impl Gate {
@@ -49,7 +51,14 @@ mod tests {
     use super::*;
 
     fn batch(seq: u64) -> Batch {
-        Batch { seq: Seq(seq), made: Instant::now(), out: Vec::new(), listing: None, ended: false }
+        Batch {
+            seq: Seq(seq),
+            made: Instant::now(),
+            out: Vec::new(),
+            listing: None,
+            ended: false,
+            mark: false,
+        }
     }
 
     #[test]

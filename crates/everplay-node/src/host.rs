@@ -5,33 +5,41 @@
 //!              record -> journal        out, listing -> gate -> (durable) -> sockets, registry
 //! journal refuses -> the room is given up        disk full, backlog -> the room pauses
 //! panic -> revive: image dropped, journal read, the same inputs once more -> goes on, or the room is closed
+//! kept sockets -> reattach: what they missed, from the newest records        freeze -> stands still -> another node
 //! ```
 //!
 //! Invariant: a position of the journal is computed once. Whatever was not seen when the engine fell is
 //! forgotten with it.
 
+mod command;
+mod connections;
+mod kept;
 mod revive;
+mod standstill;
 
+pub(crate) use command::{Command, Control, Frozen, Question, Reattach, ReattachSeat};
+pub(crate) use kept::tail_of;
 pub(crate) use revive::panic_message;
 
 use crate::clock::RoomClock;
 use crate::gate::{Batch, Gate};
 use crate::journal::{Answer, Loss, News, RoomJournal};
-use crate::link::ClientSink;
 use crate::metrics as names;
 use crate::node::Node;
 use crate::registry::RoomEntry;
 use bytes::Bytes;
-use everplay_live::Position;
+use connections::{Connection, Connections, Parcels};
+use everplay_live::AppendError;
 use everplay_room::{
-    ConnId, Connect, Durability, FrameKind, Input, Out, Recipients, Reply, RoomEngine, RoomKind, Step,
-    Ticket, marker,
+    CatchUp, Durability, FrameKind, Input, Out, Recipients, Reply, RoomEngine, RoomKind, Step, Ticket, marker,
 };
-use everplay_types::{CloseCode, Epoch, Millis, Seq, SessionId, Token};
+use everplay_types::{CloseCode, Millis, Seq};
 use everplay_wire::{msgpack, server_frame};
+use standstill::Standstill;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -39,89 +47,6 @@ use tokio::time::Instant;
 /// Inputs taken from the mailbox in one turn: enough to share one patch and one commit among a burst, few enough
 /// that a tick is not late.
 const INPUTS_PER_TURN: usize = 256;
-
-/// What the rest of the node asks of a room.
-pub(crate) enum Command {
-    Input(Input),
-    Attach {
-        connect: Connect,
-        sink: Arc<dyn ClientSink>,
-    },
-    Ask {
-        question: Question,
-        answer: oneshot::Sender<Reply>,
-    },
-    /// Stop, with everything durable. Answered when done.
-    Drain(oneshot::Sender<()>),
-    /// A node kept the sockets of these clients over a change of owner, or over a broken link.
-    Reattach(Reattach),
-    /// The link to the node that holds these sockets broke: their clients are awaited for
-    /// [`REATTACH_WINDOW`](everplay_room::REATTACH_WINDOW) without a word to the room.
-    Detach(Vec<ConnId>),
-    /// Stand still at a patch boundary, with everything taken before processed, durable and released. None: the room
-    /// ended, or was given up meanwhile.
-    Freeze(oneshot::Sender<Option<Frozen>>),
-}
-
-/// What a frozen room waits for. A sender that goes away without a word thaws it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Control {
-    /// Go on.
-    Thaw,
-    /// The room has another owner: end without closing a socket, and forget the room.
-    Release,
-}
-
-/// A room that stands still, to be carried on by another node.
-#[derive(Debug)]
-pub(crate) struct Frozen {
-    /// The whole room at `position`.
-    pub(crate) image: Bytes,
-    /// Where its journal ends.
-    pub(crate) position: Position,
-    /// The owner's token.
-    pub(crate) token: Token,
-    /// Ends the standstill.
-    pub(crate) control: mpsc::Sender<Control>,
-}
-
-/// Sockets of this room that one node kept.
-pub(crate) struct Reattach {
-    /// The newest owner that node has heard of.
-    pub(crate) epoch: Epoch,
-    /// Up to which record that node has given everything to all its live clients of the room.
-    pub(crate) forwarded: Seq,
-    /// The sockets.
-    pub(crate) seats: Vec<ReattachSeat>,
-}
-
-/// One socket that was kept.
-pub(crate) struct ReattachSeat {
-    /// A new number for the connection, its session, and no token: the node that kept the socket is believed.
-    pub(crate) connect: Connect,
-    /// The socket.
-    pub(crate) sink: Arc<dyn ClientSink>,
-    /// The client has acknowledged JOIN_ROOM. Otherwise it is sent again.
-    pub(crate) acknowledged: bool,
-    /// Patches for it were dropped: it gets one full state.
-    pub(crate) full: bool,
-    /// Numbered inputs that were forwarded on this connection so far: the next one's number is one more.
-    pub(crate) inputs: u32,
-    /// What the time stamps of those inputs add up to, as an [`InputClock`](everplay_wire::InputClock) has it.
-    pub(crate) input_time: u32,
-}
-
-pub(crate) enum Question {
-    Reserve { session: SessionId, options: serde_json::Value, auth: serde_json::Value },
-    FindSession { token: String },
-}
-
-struct Connection {
-    session: SessionId,
-    sink: Arc<dyn ClientSink>,
-    /// It was given a full state: from then on it has seen what the journal holds.
-    live: bool,
-}
 
 /// One room's task.
 pub(crate) struct Host {
@@ -134,12 +59,17 @@ pub(crate) struct Host {
     gate: Gate,
     clock: RoomClock,
     wake_at: Option<Millis>,
-    connections: HashMap<ConnId, Connection>,
+    connections: Connections,
+    /// Where the journal ended when this host began.
+    began_at: Seq,
+    /// The newest records, while clients are awaited that will have missed them.
+    catch_up: Option<CatchUp>,
     tickets: HashMap<Ticket, oneshot::Sender<Reply>>,
     next_ticket: u64,
     paused: Option<&'static str>,
     draining: Option<oneshot::Sender<()>>,
     drained: bool,
+    standstill: Standstill,
     over: bool,
     snapshots: Snapshots,
     revivals: Vec<Instant>,
@@ -170,6 +100,7 @@ impl Host {
             Duration::from_millis(1)
         };
         let clock = node.beat.clock(engine.time(), step);
+        let began_at = journal.assigned();
         Self {
             node,
             kind,
@@ -180,16 +111,26 @@ impl Host {
             clock,
             wake_at: None,
             engine,
-            connections: HashMap::new(),
+            connections: Connections::default(),
+            began_at,
+            catch_up: None,
             tickets: HashMap::new(),
             next_ticket: 0,
             paused: None,
             draining: None,
             drained: false,
+            standstill: Standstill::No,
             over: false,
             snapshots: Snapshots { at: Instant::now(), records: 0, bytes: 0, last_len: 0 },
             revivals: Vec::new(),
         }
+    }
+
+    /// With the records that the room was recovered from: clients that are awaited may have missed them. They must
+    /// end where the journal does.
+    pub(crate) fn recovered(mut self, tail: CatchUp) -> Self {
+        self.catch_up = Some(tail);
+        self
     }
 
     /// Runs until the room is over or given up.
@@ -209,31 +150,34 @@ impl Host {
                     }
                     let mut inputs = Vec::with_capacity(count);
                     for command in commands.drain(..) {
-                        self.absorb(command, &mut inputs);
+                        self.absorb(command, &mut inputs).await;
                     }
-                    if !self.drained {
+                    if !self.drained && !self.over {
                         self.turn(inputs).await;
                     }
                 }
                 () = sleep_until(wake), if wake.is_some() => self.turn(Vec::new()).await,
+                change = self.standstill.change() => self.standstill_changed(change),
             }
             self.try_drain();
+            self.try_stand_still();
         }
+        self.standstill.give_up();
         metrics::gauge!(names::ROOMS).decrement(1.0);
     }
 
     /// Whether the engine may be stepped now.
     fn steps(&self) -> bool {
-        self.paused.is_none() && !self.drained
+        self.paused.is_none() && !self.drained && !self.standstill.is_still()
     }
 
     /// Files what comes with a command, and adds the engine's part of it to `inputs`.
-    fn absorb(&mut self, command: Command, inputs: &mut Vec<Input>) {
+    async fn absorb(&mut self, command: Command, inputs: &mut Vec<Input>) {
         match command {
             Command::Input(input) => inputs.push(input),
             Command::Attach { connect, sink } => {
-                let session = connect.session.clone();
-                self.connections.insert(connect.conn, Connection { session, sink, live: false });
+                let connection = Connection::new(connect.session.clone(), sink);
+                self.connections.insert(connect.conn, connection);
                 inputs.push(Input::Connect(connect));
             }
             Command::Ask { question, answer } => {
@@ -248,13 +192,12 @@ impl Host {
                 });
             }
             Command::Drain(done) => self.draining = Some(done),
-            Command::Reattach(Reattach { seats, .. }) => {
-                seats.into_iter().for_each(|seat| seat.sink.moved());
-            }
+            Command::Reattach(reattach) => self.reattach(reattach, inputs).await,
             Command::Detach(conns) => {
-                inputs.extend(conns.into_iter().map(|conn| Input::Closed { conn, code: CloseCode(1006) }));
+                conns.iter().for_each(|conn| drop(self.connections.remove(conn)));
+                inputs.extend(conns.into_iter().map(|conn| Input::Detached { conn }));
             }
-            Command::Freeze(answer) => drop(answer.send(None)),
+            Command::Freeze(answer) => self.freeze(answer),
         }
     }
 
@@ -267,8 +210,10 @@ impl Host {
                 self.connections.remove(conn);
             }
         }
+        let keep_sent = self.connections.any_outlive();
         let engine = &mut self.engine;
         let step = catch_unwind(AssertUnwindSafe(|| {
+            engine.keep_sent(keep_sent);
             for input in &inputs {
                 engine.input(now, input.clone());
             }
@@ -292,16 +237,25 @@ impl Host {
         }
         self.wake_at = step.wake_at;
         let durability = self.kind.settings().durability;
+        if !step.awaiting || !durability.journals_steps() {
+            self.catch_up = None;
+        } else if self.catch_up.is_none() {
+            self.catch_up = Some(CatchUp::new(self.journal.assigned()));
+        }
         if let Some(record) = step.record {
             // Rooms that only snapshot still need a beginning to recover from.
             let beginning = durability.survives() && self.journal.assigned() == Seq::ZERO;
             if durability.journals_steps() || beginning {
                 self.snapshots.records += 1;
                 self.snapshots.bytes += record.len();
-                self.journal.push(Bytes::from(record));
+                let record = Bytes::from(record);
+                if let Some(catch_up) = &mut self.catch_up {
+                    catch_up.push(record.clone());
+                }
+                self.journal.push(record);
             }
         }
-        self.snapshot_if_due(durability, step.checkpoint || step.listing.is_some());
+        let imaged = self.snapshot_if_due(durability, step.checkpoint || step.listing.is_some());
         if !step.out.is_empty() || step.listing.is_some() || step.ended {
             self.gate.hold(Batch {
                 seq: self.journal.assigned(),
@@ -309,14 +263,28 @@ impl Host {
                 out: step.out,
                 listing: step.listing,
                 ended: step.ended,
+                mark: false,
             });
+        }
+        if imaged {
+            self.mark();
         }
         self.journal.submit();
         self.release();
         self.pause_or_resume();
     }
 
-    fn snapshot_if_due(&mut self, durability: Durability, moment: bool) {
+    /// Tells all kept sockets' nodes how far the journal is, once it is durable: after an image, the records before
+    /// it are no longer read, so nobody should stand there only because there was nothing to send.
+    fn mark(&mut self) {
+        if self.connections.any_outlive() {
+            let (seq, made) = (self.journal.assigned(), Instant::now());
+            self.gate.hold(Batch { seq, made, out: Vec::new(), listing: None, ended: false, mark: true });
+        }
+    }
+
+    /// Answers whether an image was taken.
+    fn snapshot_if_due(&mut self, durability: Durability, moment: bool) -> bool {
         let snapshots = &self.snapshots;
         let policy = &self.node.options.snapshots;
         let age = snapshots.at.elapsed();
@@ -329,9 +297,7 @@ impl Host {
                     || (snapshots.records > 0 && age >= policy.interval)
             }
         };
-        if due {
-            self.snapshot();
-        }
+        due && self.snapshot()
     }
 
     /// Takes an image if the room stands between two patches; answers whether it does.
@@ -389,27 +355,22 @@ impl Host {
             self.node.registry.list(&self.entry, listing);
         }
         let mut frames = 0u64;
+        let mut parcels = Parcels::default();
+        if batch.mark {
+            self.connections.all_relays(&mut parcels);
+        }
         for out in batch.out {
             match out {
                 Out::Frame { to: Recipients::One(conn), kind, bytes } => {
                     frames += 1;
-                    if let Some(connection) = self.connections.get_mut(&conn) {
-                        connection.live |= kind == FrameKind::State;
-                        connection.sink.deliver(kind, bytes);
-                    }
+                    self.connections.deliver(conn, kind, bytes, &mut parcels);
                 }
                 Out::Frame { to: Recipients::Many(conns), kind, bytes } => {
                     frames += conns.len() as u64;
-                    for conn in conns.iter() {
-                        if let Some(connection) = self.connections.get(conn) {
-                            connection.sink.deliver(kind, bytes.clone());
-                        }
-                    }
+                    self.connections.deliver_all(&conns, kind, &bytes, &mut parcels);
                 }
                 Out::Close { conn, code, reason } => {
-                    if let Some(connection) = self.connections.remove(&conn) {
-                        connection.sink.close(code, &reason);
-                    }
+                    self.connections.close(conn, code, reason, &mut parcels);
                 }
                 Out::Reply { ticket, reply } => {
                     if let Some(asker) = self.tickets.remove(&ticket) {
@@ -419,6 +380,8 @@ impl Host {
                 }
             }
         }
+        parcels.send(&self.entry.id, self.journal.token().epoch, batch.seq);
+        self.entry.delivered.store(batch.seq.0, Ordering::Release);
         metrics::counter!(names::FRAMES_SENT).increment(frames);
         self.entry.set_progress(self.journal.token().epoch, self.journal.durable(), self.paused);
         if batch.ended {
@@ -450,7 +413,9 @@ impl Host {
                 tracing::warn!(room.id = %self.entry.id, reason, "the room pauses");
             }
             None => {
-                self.clock.resume();
+                if !self.standstill.is_still() {
+                    self.clock.resume();
+                }
                 tracing::info!(room.id = %self.entry.id, "the room goes on");
             }
         }
@@ -463,30 +428,51 @@ impl Host {
         let payload = serde_json::json!({ "paused": reason.is_some(), "reason": reason });
         let Ok(payload) = msgpack::to_vec(&payload) else { return };
         let frame = server_frame::data("__everplay", &payload);
-        for connection in self.connections.values().filter(|connection| connection.live) {
-            connection.sink.deliver(FrameKind::Message, frame.clone());
-        }
+        let mut parcels = Parcels::default();
+        self.connections.deliver_to_live(FrameKind::Message, &frame, &mut parcels);
+        self.send_aside(parcels);
+    }
+
+    /// Sends what belongs to no step: it says nothing of how far the journal is.
+    fn send_aside(&self, parcels: Parcels) {
+        let delivered = Seq(self.entry.delivered.load(Ordering::Acquire));
+        parcels.send(&self.entry.id, self.journal.token().epoch, delivered);
     }
 
     /// The journal is not ours any more, or cannot be written. What was not confirmed was not seen.
     fn give_up(&mut self, loss: &Loss) {
         tracing::error!(room.id = %self.entry.id, error = %loss, "the room is given up");
         metrics::counter!(names::ROOMS_LOST).increment(1);
-        self.leave_with(CloseCode::MAY_TRY_RECONNECT, "the room moved");
+        match loss {
+            // Whoever keeps the sockets seeks the new owner.
+            Loss::Moved | Loss::Refused(AppendError::Fenced { .. }) => {
+                self.leave();
+                self.hand_back();
+                self.connections.drain().for_each(|connection| connection.sink.moved());
+            }
+            Loss::Forgotten { .. } | Loss::Refused(_) => {
+                self.leave_with(CloseCode::MAY_TRY_RECONNECT, "the room has lost its journal");
+            }
+        }
     }
 
-    fn leave_with(&mut self, code: CloseCode, reason: &str) {
+    /// The room is not here any more; its clients are to be told.
+    fn leave(&mut self) {
         self.over = true;
         self.gate.clear();
         self.node.registry.remove(&self.entry);
-        for (_, connection) in self.connections.drain() {
-            connection.sink.close(code, reason);
-        }
+    }
+
+    fn leave_with(&mut self, code: CloseCode, reason: &str) {
+        self.leave();
+        let mut parcels = Parcels::default();
+        self.connections.close_all(code, reason, &mut parcels);
+        self.send_aside(parcels);
     }
 
     /// Finishes a drain once nothing waits: the room stands at its last patch, durable, seen.
     fn try_drain(&mut self) {
-        if self.draining.is_none() || self.over {
+        if self.draining.is_none() || self.over || self.standstill.is_still() {
             return;
         }
         if !self.drained {

@@ -166,6 +166,11 @@ impl RoomJournal {
         self.confirmed.last
     }
 
+    /// Where the journal ends, as far as it is durable.
+    pub(crate) fn position(&self) -> Position {
+        self.confirmed
+    }
+
     /// The position of the newest record handed in.
     pub(crate) fn assigned(&self) -> Seq {
         self.assigned

@@ -8,6 +8,8 @@ pub(crate) const ROOMS_RESTORED: &str = "everplay_rooms_restored_total";
 pub(crate) const ROOMS_QUARANTINED: &str = "everplay_rooms_quarantined_total";
 pub(crate) const ROOM_PANICS: &str = "everplay_room_panics_total";
 pub(crate) const ROOMS_LOST: &str = "everplay_rooms_lost_total";
+pub(crate) const CLIENTS_AHEAD: &str = "everplay_clients_ahead_total";
+pub(crate) const CLIENTS_REATTACHED: &str = "everplay_clients_reattached_total";
 pub(crate) const ROOMS_PAUSED: &str = "everplay_rooms_paused_total";
 pub(crate) const TICK_OVERRUNS: &str = "everplay_tick_overruns_total";
 pub(crate) const FRAMES_SENT: &str = "everplay_frames_sent_total";
@@ -30,6 +32,16 @@ pub fn describe_metrics() {
         "Panics in rooms; each was restored from its journal or closed"
     );
     describe_counter!(ROOMS_LOST, Unit::Count, "Rooms given up because their journal refused this node");
+    describe_counter!(
+        CLIENTS_AHEAD,
+        Unit::Count,
+        "Clients that had seen what their room's journal does not hold. Always zero while the promise is kept"
+    );
+    describe_counter!(
+        CLIENTS_REATTACHED,
+        Unit::Count,
+        "Clients whose socket was kept while their room changed its owner or was out of reach"
+    );
     describe_counter!(ROOMS_PAUSED, Unit::Count, "Times a room paused because its journal did not advance");
     describe_counter!(TICK_OVERRUNS, Unit::Count, "Simulation steps skipped because a room fell behind");
     describe_counter!(FRAMES_SENT, Unit::Count, "Frames handed to sockets");

@@ -11,7 +11,7 @@ use everplay_live::{
     Arbiter, Chain, GrantError, Incarnation, LiveStore, LoadError, LoadedRoom, Pending, Position,
     RegisterError, Registration, RoomError,
 };
-use everplay_room::{Birth, ConnId, Connect, RoomEngine};
+use everplay_room::{Birth, CatchUp, ConnId, Connect, RoomEngine};
 use everplay_types::{Epoch, ErrorCode, RoomId, RoomKey, Seq, Token};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -180,7 +180,8 @@ impl Node {
             journal = self.journal(&id, token, position);
         }
         metrics::counter!(names::ROOMS_CREATED, "kind" => kind.kind.name().to_owned()).increment(1);
-        Ok(self.host(kind, id, registered, engine, journal))
+        let tail = CatchUp::new(journal.assigned());
+        Ok(self.host(kind, id, registered, engine, journal, tail))
     }
 
     async fn register(
@@ -236,7 +237,8 @@ impl Node {
         RoomJournal::new(live, arbiter, self.key(room), token, at)
     }
 
-    /// Enters the room in the registry and starts its task.
+    /// Enters the room in the registry and starts its task. `tail` are the records it was recovered from, which end
+    /// where the journal does.
     pub(crate) fn host(
         self: &Arc<Self>,
         kind: &Kind,
@@ -244,6 +246,7 @@ impl Node {
         registered: Registered,
         engine: Box<dyn RoomEngine>,
         journal: RoomJournal,
+        tail: CatchUp,
     ) -> Arc<RoomEntry> {
         let (sender, mailbox) = mpsc::channel(self.options.limits.mailbox);
         let entry = self.registry.insert(NewRoom {
@@ -257,6 +260,7 @@ impl Node {
         });
         let kind = Arc::clone(&kind.kind);
         let host = Host::new(Arc::clone(self), kind, Arc::clone(&entry), mailbox, engine, journal);
+        let host = host.recovered(tail);
         let mut ended = self.ended.subscribe();
         tokio::spawn(async move {
             tokio::select! {

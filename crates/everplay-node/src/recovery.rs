@@ -3,7 +3,7 @@
 //! For each: grant, seal, *then* load, rebuild, epoch-start record, live. What cannot be read is quarantined with
 //! its reason; it is never begun anew. The other rooms go on.
 
-use crate::host::panic_message;
+use crate::host::{panic_message, tail_of};
 use crate::metrics as names;
 use crate::node::{Node, Registered};
 use everplay_live::{DirectoryEntry, LoadError, RoomError, RoomState};
@@ -109,7 +109,8 @@ async fn restore_room(node: &Arc<Node>, entry: DirectoryEntry) -> Outcome {
     };
     let registered: Registered = serde_json::from_slice(&entry.listing).unwrap_or_default();
     let journal = node.journal(&id, token, loaded.position);
-    node.host(kind, id, registered, engine, journal);
+    let tail = tail_of(&loaded);
+    node.host(kind, id, registered, engine, journal, tail);
     Outcome::Live
 }
 

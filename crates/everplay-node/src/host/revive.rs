@@ -3,9 +3,10 @@
 //! the room for good.
 
 use super::Host;
+use super::connections::Parcels;
 use crate::journal::Answer;
 use crate::metrics as names;
-use everplay_room::{Absent, Durability, Input, RoomEngine, Step};
+use everplay_room::{Absent, ConnId, Durability, Input, RoomEngine, Step};
 use everplay_types::{CloseCode, SessionId};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -67,11 +68,12 @@ impl Host {
             .filter(|(_, connection)| !connection.live)
             .map(|(conn, _)| *conn)
             .collect();
+        let mut parcels = Parcels::default();
         for conn in waiting {
-            if let Some(connection) = self.connections.remove(&conn) {
-                connection.sink.close(CloseCode::MAY_TRY_RECONNECT, "the room was restored");
-            }
+            let (code, reason) = (CloseCode::MAY_TRY_RECONNECT, "the room was restored".to_owned());
+            self.connections.close(conn, code, reason, &mut parcels);
         }
+        self.send_aside(parcels);
     }
 
     fn resume(
@@ -79,15 +81,29 @@ impl Host {
         mut engine: Box<dyn RoomEngine>,
         inputs: &[Input],
     ) -> Result<Step, Box<dyn Any + Send>> {
-        let attached: Vec<(SessionId, _)> =
-            self.connections.iter().map(|(conn, connection)| (connection.session.clone(), *conn)).collect();
+        // Sockets that were to be attached again in this very turn still are.
+        let again = |conn: &ConnId| {
+            inputs.iter().any(|input| matches!(input, Input::Reattach(again) if again.connect.conn == *conn))
+        };
+        let attached: Vec<(SessionId, ConnId)> = self
+            .connections
+            .iter()
+            .filter(|(conn, _)| !again(conn))
+            .map(|(conn, connection)| (connection.session.clone(), *conn))
+            .collect();
+        let awaiting = self.catch_up.is_some()
+            || inputs.iter().any(|input| matches!(input, Input::Reattach(_) | Input::Detached { .. }));
+        let absent = if awaiting { Absent::Awaited } else { Absent::Dropped };
         let behind = !self.kind.settings().durability.journals_steps();
         let now = self.clock.now();
+        let connections = &self.connections;
         let step = catch_unwind(AssertUnwindSafe(|| {
-            engine.resume(&attached, Absent::Dropped);
+            engine.keep_sent(connections.any_outlive());
+            engine.resume(&attached, absent);
             for input in inputs {
                 match input {
                     Input::Connect(_) => {}
+                    Input::Reattach(again) if connections.get(&again.connect.conn).is_none() => {}
                     input => engine.input(now, input.clone()),
                 }
             }
