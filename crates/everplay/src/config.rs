@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A setting called `data_dir` is the key `data_dir` of the file, the flag `--data-dir` and the variable
-//! `EVERPLAY_DATA_DIR`; only `port` differs, because platforms set `PORT`. What the setting means is written once,
+//! `EVERPLAY_DATA_DIR`; only what platforms set themselves differs: `PORT`, `REDIS_URL`, `DATABASE_URL`. What the setting means is written once,
 //! at its declaration below: the flag's help, `everplay config` and `docs/configuration.md` all show those lines.
 //!
 //! Always holds: a key nobody knows or a text that does not fit fails the start, and the error names the key and
@@ -20,7 +20,7 @@ mod value;
 pub(crate) use resolve::CONFIG_VARIABLE;
 pub use resolve::{ConfigError, Given, Resolved, Row, Source, Sources};
 pub use table::markdown;
-pub use value::{LogFormat, Size, Span, Storage, Value};
+pub use value::{ClusterKey, LogFormat, Size, Span, Storage, StoreUrl, Value};
 
 use everplay_gateway::Network;
 use std::net::{IpAddr, Ipv4Addr};
@@ -103,6 +103,23 @@ settings! {
     storage("EVERPLAY_STORAGE"): Storage = Storage::Sqlite;
     /// Directory of everything that must survive a restart. Made when missing; one server at a time may use it.
     data_dir("EVERPLAY_DATA_DIR"): PathBuf = PathBuf::from("everplay-data");
+    /// Redis or Valkey that keeps the rooms of a cluster, as `docs/stores.md` says. Together with `database_url`;
+    /// then `storage` and `data_dir` are not used.
+    redis_url("REDIS_URL"): StoreUrl = StoreUrl::default();
+    /// PostgreSQL that says which node owns which room, `postgres://user:password@host/database`. Together with
+    /// `redis_url`.
+    database_url("DATABASE_URL"): StoreUrl = StoreUrl::default();
+    /// What the nodes of a cluster prove to each other that they know: the same random text of 32 characters or more
+    /// on each. Needed unless `link_host` is a loopback address.
+    cluster_key("EVERPLAY_CLUSTER_KEY"): ClusterKey = ClusterKey::default();
+    /// Address on which other nodes of the cluster link up with this one.
+    link_host("EVERPLAY_LINK_HOST"): IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    /// Port on which they do; 0 takes a free one.
+    link_port("EVERPLAY_LINK_PORT"): u16 = 0;
+    /// Host and port under which other nodes reach that listener. Empty: `link_host` and the port it got.
+    link_address("EVERPLAY_LINK_ADDRESS"): String = String::new();
+    /// Where this node stands: rooms are carried on in another zone than the one that died, if there is one.
+    zone("EVERPLAY_ZONE"): String = String::new();
     /// Which log lines are written: a level (`error`, `warn`, `info`, `debug`, `trace`) or a list such as
     /// `info,everplay_gateway=debug`.
     log("EVERPLAY_LOG"): String = "info".to_owned();
@@ -135,4 +152,45 @@ settings! {
     header_timeout("EVERPLAY_HEADER_TIMEOUT"): Duration = Duration::from_secs(5);
     /// Time between WebSocket pings; a client that misses two is taken for gone.
     ping_interval("EVERPLAY_PING_INTERVAL"): Duration = Duration::from_secs(15);
+}
+
+/// Which stores keep the rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stores<'a> {
+    /// This process.
+    Memory,
+    /// The data directory.
+    Sqlite,
+    /// Servers that several nodes share.
+    Cluster {
+        /// Of the journals.
+        redis_url: &'a str,
+        /// Of the ownership.
+        database_url: &'a str,
+    },
+}
+
+impl Config {
+    /// Which stores the settings ask for. Errors: settings that are valid each by itself and not together.
+    pub fn stores(&self) -> Result<Stores<'_>, ConfigError> {
+        let (redis_url, database_url) = (self.redis_url.0.as_str(), self.database_url.0.as_str());
+        match (redis_url.is_empty(), database_url.is_empty()) {
+            (true, true) => Ok(match self.storage {
+                Storage::Memory => Stores::Memory,
+                Storage::Sqlite => Stores::Sqlite,
+            }),
+            (false, true) => Err(ConfigError::Alone { set: "redis_url", missing: "database_url" }),
+            (true, false) => Err(ConfigError::Alone { set: "database_url", missing: "redis_url" }),
+            (false, false) if self.storage == Storage::Memory => Err(ConfigError::Contradiction {
+                problem: "`storage` is memory, but `redis_url` and `database_url` name stores; unset one or the others",
+            }),
+            (false, false) if !self.link_host.is_loopback() && self.cluster_key.0.is_empty() => {
+                Err(ConfigError::Contradiction {
+                    problem: "`link_host` is reachable from outside, and without `cluster_key` (EVERPLAY_CLUSTER_KEY) \
+                        anybody could pretend to be a node; set the same random text of 32 characters on every node",
+                })
+            }
+            (false, false) => Ok(Stores::Cluster { redis_url, database_url }),
+        }
+    }
 }

@@ -31,6 +31,9 @@ pub enum Error {
         /// In words for the operator.
         problem: String,
     },
+    /// A store that is reached over the network cannot be used.
+    #[error("{0}")]
+    Store(String),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Bind {

@@ -25,6 +25,7 @@ mod pages;
 pub mod prelude;
 mod rooms;
 mod server;
+mod stores;
 
 pub use app::App;
 pub use config::Config;

@@ -1,20 +1,19 @@
 //! One server in this process: stores, node and gateway, from the first open file to the last closed socket.
 //!
 //! ```text
-//! data directory -> stores -> node -> listen -> restore all rooms -> ready
+//! settings -> stores -> node -> listen -> restore all rooms -> ready
 //! stop: no joins -> rooms durable -> sockets closed with 4010 -> stores closed
 //! ```
 //!
 //! While rooms are being restored the listener already answers, "come back in a moment": a client that knocks early
 //! is not told that its room is gone.
 
-use crate::config::{Config, Storage};
-use crate::data_dir::{self, draw_process_id};
+use crate::config::Config;
 use crate::pages::Pages;
 use crate::rooms::NodeRooms;
+use crate::stores;
 use crate::{Error, Result};
 use everplay_gateway::{BindError, RenderMetrics, Service};
-use everplay_live::{Arbiter, LiveStore, MemoryArbiter, MemoryLiveStore};
 use everplay_node::{Kind, Node, Restored};
 use everplay_types::{CloseCode, CustomerId};
 use std::net::SocketAddr;
@@ -54,9 +53,9 @@ pub struct Stopped {
 }
 
 pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
-    let (stores, process_id) = open_stores(&config)?;
+    let stores = stores::open(&config).await?;
     let options = everplay_node::Options {
-        process_id,
+        process_id: stores.process_id,
         customer: CustomerId::default(),
         limits: everplay_node::Limits {
             rooms: config.max_rooms,
@@ -93,7 +92,7 @@ impl Running {
         self.address
     }
 
-    /// What came back from the data directory.
+    /// What came back from the stores.
     pub fn restored(&self) -> &Restored {
         &self.restored
     }
@@ -123,26 +122,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.serving.abort();
         self.node.abandon();
-    }
-}
-
-struct Stores {
-    live: Arc<dyn LiveStore>,
-    arbiter: Arc<dyn Arbiter>,
-}
-
-fn open_stores(config: &Config) -> Result<(Stores, everplay_types::ProcessId)> {
-    match config.storage {
-        Storage::Memory => {
-            let live = Arc::new(MemoryLiveStore::new());
-            let arbiter = Arc::new(MemoryArbiter::new(rand::random()));
-            Ok((Stores { live, arbiter }, draw_process_id()))
-        }
-        Storage::Sqlite => {
-            let (store, process_id) = data_dir::open(&config.data_dir)?;
-            let arbiter = Arc::new(store.arbiter());
-            Ok((Stores { live: Arc::new(store), arbiter }, process_id))
-        }
     }
 }
 

@@ -53,6 +53,24 @@ pub enum ConfigError {
         /// What is wrong with it. Never the value itself: it may be a secret.
         problem: String,
     },
+    /// A store of a cluster without the other.
+    #[error(
+        "`{set}` is set and `{missing}` is not: the nodes of a cluster keep rooms in Redis and their ownership in \
+         PostgreSQL, so they need both; set {} too, or neither to keep rooms in the data directory",
+        env_of(missing)
+    )]
+    Alone {
+        /// The setting that is there.
+        set: &'static str,
+        /// The setting that is not.
+        missing: &'static str,
+    },
+    /// Settings that exclude each other.
+    #[error("{problem}")]
+    Contradiction {
+        /// Which and why.
+        problem: &'static str,
+    },
     /// A key of the file is not a setting.
     #[error("{}: there is no setting `{key}`{}", path.display(), did_you_mean(closest))]
     UnknownKey {
@@ -93,6 +111,10 @@ pub enum ConfigError {
         /// Where and why.
         source: Box<toml::de::Error>,
     },
+}
+
+fn env_of(key: &str) -> &'static str {
+    setting(key).map_or("", |setting| setting.env)
 }
 
 fn did_you_mean(closest: &Option<String>) -> String {

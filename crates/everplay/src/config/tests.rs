@@ -101,6 +101,48 @@ fn what_is_wrong_names_its_key_and_its_place() {
 }
 
 #[test]
+fn the_stores_of_a_cluster_come_together_and_exclude_the_others() {
+    let (redis, database) =
+        (("REDIS_URL", "redis://:hunter2@r"), ("DATABASE_URL", "postgres://u:hunter2@d/x"));
+    let stores = |environment: &[(&'static str, &'static str)]| {
+        let config = sources(None, environment, &[]).resolve().unwrap().config;
+        assert!(!format!("{config:?}").contains("hunter2"));
+        config.stores().map(|stores| stores == Stores::Sqlite).map_err(|error| error.to_string())
+    };
+    assert_eq!(stores(&[]), Ok(true));
+    assert_eq!(stores(&[redis, database]), Ok(false));
+    let alone = stores(&[redis]).unwrap_err();
+    assert!(alone.starts_with("`redis_url` is set and `database_url` is not"), "{alone}");
+    assert!(alone.contains("set DATABASE_URL too, or neither"), "{alone}");
+    assert!(stores(&[database]).unwrap_err().contains("set REDIS_URL too"));
+    let memory = stores(&[redis, database, ("EVERPLAY_STORAGE", "memory")]).unwrap_err();
+    assert!(memory.starts_with("`storage` is memory, but"), "{memory}");
+    let open = ("EVERPLAY_LINK_HOST", "0.0.0.0");
+    assert!(stores(&[redis, database, open]).unwrap_err().contains("EVERPLAY_CLUSTER_KEY"));
+    let key = ("EVERPLAY_CLUSTER_KEY", "0123456789abcdef0123456789abcdef");
+    assert_eq!(stores(&[redis, database, open, key]), Ok(false));
+}
+
+#[test]
+fn secrets_are_hidden_wherever_settings_are_shown() {
+    let environment = [
+        ("REDIS_URL", "redis://:hunter2@r"),
+        ("DATABASE_URL", "postgres://u:hunter2@d/x"),
+        ("EVERPLAY_CLUSTER_KEY", "hunter2hunter2hunter2hunter2hunter2"),
+    ];
+    let resolved = sources(None, &environment, &[]).resolve().unwrap();
+    assert!(!format!("{resolved:?}").contains("hunter2"), "{resolved:?}");
+    for key in ["redis_url", "database_url", "cluster_key"] {
+        let row = resolved.rows.iter().find(|row| row.key == key).unwrap();
+        assert_eq!(row.value, "••••••••");
+    }
+    let short = problem(sources(None, &[("EVERPLAY_CLUSTER_KEY", "hunter2")], &[]));
+    assert!(short.ends_with("the value must have at least 32 characters"), "{short}");
+    let words = problem(sources(None, &[("REDIS_URL", "hunter2")], &[]));
+    assert!(words.ends_with("the value must be a URL"), "{words}");
+}
+
+#[test]
 fn variables_that_kubernetes_makes_for_a_service_are_not_mistakes() {
     let variables = [
         ("EVERPLAY_PORT", "tcp://10.0.0.1:2567"),

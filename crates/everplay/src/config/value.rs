@@ -100,6 +100,65 @@ impl Value for String {
     }
 }
 
+/// The address of a store, which may hold a password. Empty: not set.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct StoreUrl(pub String);
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "StoreUrl()" } else { "StoreUrl(..)" })
+    }
+}
+
+impl Value for StoreUrl {
+    const TAKES: &'static str = "URL";
+    const SECRET: bool = true;
+
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() || text.contains("://") {
+            Ok(StoreUrl(text.to_owned()))
+        } else {
+            Err("must be a URL".into())
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// What the nodes of a cluster prove to each other that they know. Empty: nothing.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct ClusterKey(pub String);
+
+impl ClusterKey {
+    /// Characters of a key at least: 32 of base 64 are 192 bits.
+    pub const LEAST: usize = 32;
+}
+
+impl fmt::Debug for ClusterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "ClusterKey()" } else { "ClusterKey(..)" })
+    }
+}
+
+impl Value for ClusterKey {
+    const TAKES: &'static str = "KEY";
+    const SECRET: bool = true;
+
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() || text.chars().count() >= Self::LEAST {
+            Ok(ClusterKey(text.to_owned()))
+        } else {
+            Err(format!("must have at least {} characters", Self::LEAST))
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.clone()
+    }
+}
+
 impl Value for PathBuf {
     const TAKES: &'static str = "PATH";
 
