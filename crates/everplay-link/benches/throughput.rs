@@ -59,25 +59,19 @@ async fn flow(security: Security, length: usize) -> (f64, f64) {
         (sent, one)
     });
     let mut got = 0_u64;
-    let mut sender = Some(sender);
-    let mut sent = None;
-    let mut kept = None;
-    loop {
-        if sent.is_none() && sender.as_ref().is_some_and(|sender| sender.is_finished()) {
-            let (count, one) =
-                sender.take().expect("it is joined once").await.expect("the sender does not panic");
-            sent = Some(count);
-            kept = Some(one);
-        }
-        if sent == Some(got) {
-            break;
-        }
-        match two.events.recv().await {
-            Some(LinkEvent::Message { peer, .. }) if peer == from => got += 1,
-            other => panic!("{other:?}"),
+    // The sender's end is kept until everything was counted: dropping it breaks the link.
+    let mut ended = None;
+    tokio::pin!(sender);
+    while ended.as_ref().is_none_or(|(sent, _)| *sent > got) {
+        tokio::select! {
+            biased;
+            event = two.events.recv() => match event {
+                Some(LinkEvent::Message { peer, .. }) if peer == from => got += 1,
+                other => panic!("{other:?}"),
+            },
+            sent = &mut sender, if ended.is_none() => ended = Some(sent.expect("the sender does not panic")),
         }
     }
-    drop(kept);
     let seconds = begun.elapsed().as_secs_f64();
     (got as f64 / seconds, got as f64 * length as f64 / seconds / 1e6)
 }
