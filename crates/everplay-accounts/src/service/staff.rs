@@ -1,0 +1,269 @@
+//! Acts on others' accounts, and keys of servers. Whoever calls has checked the permission; who acted and what was done
+//! goes into the audit log with the act itself.
+
+use super::{AccountError, Accounts};
+use crate::access::{Permission, Principal};
+use crate::clock::DAY;
+use crate::secret::{digest, draw, encode};
+use crate::store::{ApiKey, AuditRecord, BrokenChain, User};
+use everplay_types::{CustomerId, Identity, Role};
+use serde_json::json;
+
+/// Begins every key of a server, so that one that was published by mistake is found.
+pub(super) const KEY_PREFIX: &str = "epk_";
+
+/// Time both secrets of a rotated key are good.
+const ROTATION_OVERLAP_MS: i64 = DAY;
+
+/// A key of a server with its secret, which is told this once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuedKey {
+    /// The key.
+    pub key: ApiKey,
+    /// What the server presents as its bearer token.
+    pub token: String,
+}
+
+impl Accounts {
+    /// Any account of the asker's customer.
+    pub async fn account_of(&self, customer: &CustomerId, id: &str) -> Result<User, AccountError> {
+        self.0.store.user(customer, id).await?.ok_or(AccountError::NotFound("account"))
+    }
+
+    /// Bans an account until a time, for ever without one: it is signed out everywhere.
+    pub async fn ban(
+        &self,
+        by: &Principal,
+        id: &str,
+        reason: &str,
+        until: Option<i64>,
+    ) -> Result<(), AccountError> {
+        let field = |problem| AccountError::Field { field: "reason", problem };
+        if reason.trim().is_empty() || reason.chars().count() > 500 {
+            return Err(field("1 to 500 characters"));
+        }
+        let customer = by.customer().clone();
+        let details = json!({ "until": until });
+        let entry = self.entry(&customer, by.actor(), "account.ban", &format!("account:{id}"), details);
+        let by_id = match by {
+            Principal::Player(identity) => Some(identity.id.as_str()),
+            Principal::Server(_) => None,
+        };
+        let may = may_touch(by);
+        self.change(&customer, id, Some(entry), |user| {
+            if by_id == Some(id) {
+                return Err(AccountError::NotAllowed("you cannot ban yourself"));
+            }
+            may(user)?;
+            user.banned_until = Some(until.unwrap_or(i64::MAX));
+            user.ban_reason = Some(reason.trim().to_owned());
+            Ok(())
+        })
+        .await?;
+        self.end_all(&customer, id, None).await?;
+        Ok(())
+    }
+
+    /// Lifts a ban.
+    pub async fn unban(&self, by: &Principal, id: &str) -> Result<(), AccountError> {
+        let customer = by.customer().clone();
+        let entry = self.entry(&customer, by.actor(), "account.unban", &format!("account:{id}"), json!({}));
+        let may = may_touch(by);
+        self.change(&customer, id, Some(entry), |user| {
+            may(user)?;
+            user.banned_until = None;
+            user.ban_reason = None;
+            Ok(())
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Signs an account out everywhere. Returns how many logins ended.
+    pub async fn sign_out_account(&self, by: &Principal, id: &str) -> Result<usize, AccountError> {
+        let customer = by.customer().clone();
+        may_touch(by)(&self.account_of(&customer, id).await?)?;
+        let entry =
+            self.entry(&customer, by.actor(), "account.sign_out", &format!("account:{id}"), json!({}));
+        self.0.store.audit(&entry).await?;
+        Ok(self.end_all(&customer, id, None).await?)
+    }
+
+    /// Removes the second factor of somebody who lost it.
+    pub async fn reset_factor(&self, by: &Principal, id: &str) -> Result<(), AccountError> {
+        let customer = by.customer().clone();
+        may_touch(by)(&self.account_of(&customer, id).await?)?;
+        let entry = self.entry(&customer, by.actor(), "factor.reset", &format!("account:{id}"), json!({}));
+        self.0.store.audit(&entry).await?;
+        self.0.store.drop_factor(&customer, id).await?;
+        self.end_all(&customer, id, None).await?;
+        Ok(())
+    }
+
+    /// Gives or takes a role. The account is signed out elsewhere only when it gains: what it loses, it loses at once.
+    pub async fn set_role(
+        &self,
+        by: &Principal,
+        id: &str,
+        role: Role,
+        has: bool,
+    ) -> Result<User, AccountError> {
+        let customer = by.customer().clone();
+        // Nobody gives what they do not have: a customer's admin makes no admin of all customers.
+        let is_admin = matches!(by, Principal::Player(identity) if identity.roles.has(Role::Admin));
+        if role == Role::Admin && !is_admin {
+            return Err(AccountError::NotAllowed("only an admin makes admins"));
+        }
+        if role == Role::Player {
+            return Err(AccountError::Conflict("everybody plays"));
+        }
+        if !has && matches!(role, Role::Admin | Role::CustomerAdmin) {
+            self.last_admin_stays(&customer, id).await?;
+        }
+        let action = if has { "role.grant" } else { "role.take" };
+        let details = json!({ "role": role.name() });
+        let entry = self.entry(&customer, by.actor(), action, &format!("account:{id}"), details);
+        self.change(&customer, id, Some(entry), |user| {
+            if user.guest {
+                return Err(AccountError::Conflict("a guest has no role"));
+            }
+            user.roles = if has { user.roles.with(role) } else { user.roles.without(role) };
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes an account an admin without anybody's leave: for the operator of the machine, at the command line or by the
+    /// settings. The account needs a second factor to use it.
+    pub async fn appoint(&self, customer: &CustomerId, email: &str) -> Result<User, AccountError> {
+        let user = self.0.store.user_by_email(customer, &email.to_lowercase()).await?;
+        let user = user.ok_or(AccountError::NotFound("account"))?;
+        if user.roles.has(Role::Admin) {
+            return Ok(user);
+        }
+        if !user.email_confirmed {
+            return Err(AccountError::Conflict("the e-mail address of the account is not confirmed"));
+        }
+        let target = format!("account:{}", user.id);
+        let entry = self.entry(customer, "system".into(), "role.grant", &target, json!({ "role": "admin" }));
+        self.change(customer, &user.id, Some(entry), |user| {
+            user.roles = user.roles.with(Role::Admin);
+            Ok(())
+        })
+        .await
+    }
+
+    /// A customer without an admin could only be helped by the operator of the machine.
+    pub(super) async fn last_admin_stays(&self, customer: &CustomerId, id: &str) -> Result<(), AccountError> {
+        let Some(user) = self.0.store.user(customer, id).await? else { return Ok(()) };
+        for role in [Role::Admin, Role::CustomerAdmin] {
+            if user.roles.has(role) && self.0.store.count_role(customer, role.name()).await? <= 1 {
+                return Err(AccountError::Conflict("the last admin stays"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a key for a server.
+    pub async fn create_key(
+        &self,
+        by: &Identity,
+        name: &str,
+        scopes: &[Permission],
+        expires_at: Option<i64>,
+    ) -> Result<IssuedKey, AccountError> {
+        let field = |field, problem| AccountError::Field { field, problem };
+        let name = super::profile::display_name(name)
+            .ok_or_else(|| field("name", "1 to 50 printable characters"))?;
+        if scopes.is_empty() || scopes.iter().any(|scope| !scope.for_servers()) {
+            return Err(field("scopes", "at least one, and none that people alone may have"));
+        }
+        if expires_at.is_some_and(|at| at <= self.now()) {
+            return Err(field("expiresAt", "must lie in the future"));
+        }
+        let mut scopes = scopes.to_vec();
+        scopes.sort_unstable();
+        scopes.dedup();
+        let key = ApiKey {
+            id: encode(&rand::random::<[u8; 9]>()),
+            name,
+            scopes,
+            created_by: by.id.as_str().to_owned(),
+            created_at: self.now(),
+            expires_at,
+            revoked_at: None,
+            uses: 0,
+            last_used: None,
+        };
+        let secret = draw();
+        let names: Vec<_> = key.scopes.iter().map(|scope| scope.name()).collect();
+        let (actor, target) = (format!("account:{}", by.id), format!("key:{}", key.id));
+        let entry = self.entry(&by.customer, actor, "key.create", &target, json!({ "scopes": names }));
+        self.0.store.insert_api_key(&by.customer, &key, &digest(&secret), &entry).await?;
+        let token = format!("{KEY_PREFIX}{}.{}.{secret}", by.customer, key.id);
+        Ok(IssuedKey { key, token })
+    }
+
+    /// The keys of the customer.
+    pub async fn keys(&self, customer: &CustomerId) -> Result<Vec<ApiKey>, AccountError> {
+        self.flush_key_uses().await?;
+        Ok(self.0.store.api_keys(customer).await?)
+    }
+
+    /// A new secret for a key; the present one is good for another day.
+    pub async fn rotate_key(&self, by: &Identity, id: &str) -> Result<IssuedKey, AccountError> {
+        let secret = draw();
+        let (actor, target) = (format!("account:{}", by.id), format!("key:{id}"));
+        let entry = self.entry(&by.customer, actor, "key.rotate", &target, json!({}));
+        let until = self.now() + ROTATION_OVERLAP_MS;
+        if !self.0.store.rotate_api_key(&by.customer, id, &digest(&secret), until, &entry).await? {
+            return Err(AccountError::NotFound("key"));
+        }
+        let stored = self.0.store.api_key(&by.customer, id).await?.ok_or(AccountError::NotFound("key"))?;
+        Ok(IssuedKey { key: stored.key, token: format!("{KEY_PREFIX}{}.{id}.{secret}", by.customer) })
+    }
+
+    /// Ends a key at once.
+    pub async fn revoke_key(&self, by: &Identity, id: &str) -> Result<(), AccountError> {
+        let (actor, target) = (format!("account:{}", by.id), format!("key:{id}"));
+        let entry = self.entry(&by.customer, actor, "key.revoke", &target, json!({}));
+        let done = self.0.store.revoke_api_key(&by.customer, id, self.now(), &entry).await?;
+        if done { Ok(()) } else { Err(AccountError::NotFound("key")) }
+    }
+
+    /// Up to `limit` entries of the audit log before `before`, the newest first. Reading it is recorded too.
+    pub async fn audit_log(
+        &self,
+        by: &Principal,
+        before: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<AuditRecord>, AccountError> {
+        let entry = self.entry(by.customer(), by.actor(), "audit.read", "audit", json!({ "before": before }));
+        self.0.store.audit(&entry).await?;
+        let limit = limit.clamp(1, 500);
+        Ok(self.0.store.audit_log(by.customer(), before.unwrap_or(i64::MAX), limit).await?)
+    }
+
+    /// Follows the chain of the audit log.
+    pub async fn verify_audit(
+        &self,
+        customer: &CustomerId,
+    ) -> Result<Result<(i64, Vec<u8>), BrokenChain>, AccountError> {
+        Ok(self.0.store.verify_audit(customer).await?)
+    }
+}
+
+/// Staff do not act on those above them: a moderator bans no admin.
+fn may_touch(by: &Principal) -> impl Fn(&User) -> Result<(), AccountError> + use<> {
+    let above = match by {
+        Principal::Player(identity) => identity.roles.iter().max(),
+        Principal::Server(_) => None,
+    };
+    move |user: &User| {
+        let theirs = user.roles.iter().max();
+        if theirs > Some(Role::Player) && theirs > above {
+            return Err(AccountError::NotAllowed("this account stands above yours"));
+        }
+        Ok(())
+    }
+}
