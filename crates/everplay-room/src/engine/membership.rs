@@ -250,6 +250,7 @@ impl<R: Room> Engine<R> {
         let never_joined = matches!(&member.link, Link::Joining(joining) if joining.first);
         member.link = Link::Gone;
         member.inputs = None;
+        member.awaited_until = None;
         let client = member.client.clone();
         self.cx.live = None;
         if never_joined {
