@@ -57,7 +57,7 @@ impl Peer {
         self.decoder.as_ref().expect("the client has joined").to_json()
     }
 
-    fn receive(&mut self, bytes: &[u8]) {
+    pub(crate) fn receive(&mut self, bytes: &[u8]) {
         match ServerFrame::decode(bytes, self.dialect).expect("the server sends frames that decode") {
             ServerFrame::Join(Join { token, handshake, sections, .. }) => {
                 self.sections =
