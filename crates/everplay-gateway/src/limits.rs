@@ -51,7 +51,7 @@ pub struct Limits {
     /// Bytes of one message from a client, all its fragments together. Default 64 KiB. More: close 1009 before
     /// anything is allocated.
     pub frame_bytes: u32,
-    /// Bytes read from a socket at once, held for as long as it is open. Default 4 KiB.
+    /// Bytes read from a socket at once, held for as long as it is open. Default 1 KiB: what clients send is short.
     pub read_buffer_bytes: u32,
     /// Messages per second of one client, for room kinds that do not say; a burst of one second's worth is allowed;
     /// 0 switches the bound off. Default 250: inputs at 60 Hz and what was typed while offline. More: close 4101.
@@ -102,7 +102,7 @@ impl Default for Limits {
             attach: Duration::from_secs(10),
             ack: Duration::from_secs(15),
             frame_bytes: 64 * 1024,
-            read_buffer_bytes: 4 * 1024,
+            read_buffer_bytes: 1024,
             messages_per_second: 250,
             control_frames_per_second: 20,
             inbox_wait: Duration::from_secs(5),

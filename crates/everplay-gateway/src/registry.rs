@@ -6,6 +6,7 @@ use everplay_types::CloseCode;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The outboxes of all connections that have or ask for a seat.
 #[derive(Default)]
@@ -18,6 +19,8 @@ pub(crate) struct Registry {
 struct Open {
     next: u64,
     outboxes: HashMap<u64, Outbox>,
+    /// Connections by room.
+    members: HashMap<String, Arc<AtomicU32>>,
     /// Set once all are told to end: whoever comes after is told at once.
     closing: Option<(CloseCode, &'static str)>,
 }
@@ -26,25 +29,40 @@ struct Open {
 pub(crate) struct Registered {
     shared: Arc<Shared>,
     key: u64,
+    room: String,
 }
 
 impl Registered {
-    pub(crate) fn new(shared: &Arc<Shared>, outbox: Outbox) -> Self {
+    /// `outbox` is made with the number of connections of the room, which goes on being kept up.
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        room: &str,
+        outbox: impl FnOnce(Arc<AtomicU32>) -> Outbox,
+    ) -> (Self, Outbox) {
         let mut open = shared.registry.open.lock();
         let key = open.next;
         open.next += 1;
+        let members = Arc::clone(open.members.entry(room.to_owned()).or_default());
+        members.fetch_add(1, Ordering::Relaxed);
+        let outbox = outbox(members);
         if let Some((code, reason)) = open.closing {
             outbox.close(code, reason);
         }
-        open.outboxes.insert(key, outbox);
+        open.outboxes.insert(key, outbox.clone());
         drop(open);
-        Registered { shared: Arc::clone(shared), key }
+        (Registered { shared: Arc::clone(shared), key, room: room.to_owned() }, outbox)
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.shared.registry.open.lock().outboxes.remove(&self.key);
+        let mut open = self.shared.registry.open.lock();
+        open.outboxes.remove(&self.key);
+        if let Some(members) = open.members.get(&self.room)
+            && members.fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            open.members.remove(&self.room);
+        }
     }
 }
 

@@ -5,6 +5,6 @@ mod rate;
 mod reader;
 mod transport;
 pub(crate) mod upgrade;
-mod writer;
+pub(crate) mod writer;
 
 pub use transport::{Incoming, Socket, Violation};

@@ -25,6 +25,7 @@ fn left(outbox: &Outbox) -> String {
     loop {
         match outbox.poll_next(true, &mut cx) {
             Poll::Ready(Next::Frame(bytes)) => seen.push(char::from(bytes[0])),
+            Poll::Ready(Next::Rest(_)) => seen.push('+'),
             Poll::Ready(Next::Resync) => seen.push('~'),
             Poll::Ready(Next::End(end)) => return format!("{seen}!{}", end.code.0),
             Poll::Pending => return seen,
@@ -36,7 +37,7 @@ fn left(outbox: &Outbox) -> String {
 /// what a reader takes out: `R`ead all.
 #[track_caller]
 fn check(script: &str, expected: &str) {
-    let outbox = Outbox::new(100);
+    let outbox = Outbox::new(100, None);
     let mut seen = String::new();
     for (index, step) in script.chars().enumerate() {
         let kind = match step {
@@ -98,7 +99,7 @@ fn states_are_not_counted_and_replace_each_other() {
 
 #[test]
 fn the_end_comes_after_what_was_said() {
-    let outbox = Outbox::new(100);
+    let outbox = Outbox::new(100, None);
     outbox.deliver(frame(FrameKind::Message, b'a', 60));
     outbox.close(CloseCode::CONSENTED, "bye");
     outbox.close(CloseCode::WITH_ERROR, "too late");
@@ -109,7 +110,7 @@ fn the_end_comes_after_what_was_said() {
 
 #[test]
 fn an_abandoned_outbox_keeps_nothing() {
-    let outbox = Outbox::new(100);
+    let outbox = Outbox::new(100, None);
     outbox.deliver(frame(FrameKind::Message, b'a', 60));
     outbox.abandon(CloseCode(1006));
     outbox.deliver(frame(FrameKind::State, b'b', 60));
@@ -118,7 +119,7 @@ fn an_abandoned_outbox_keeps_nothing() {
 
 #[test]
 fn a_resync_waits_until_the_kernel_has_the_rest() {
-    let outbox = Outbox::new(10);
+    let outbox = Outbox::new(10, None);
     let mut cx = Context::from_waker(Waker::noop());
     (0..3).for_each(|_| outbox.deliver(frame(FrameKind::Patch, b'p', 60)));
     assert!(outbox.poll_next(false, &mut cx).is_pending());
@@ -132,7 +133,7 @@ fn a_blocked_connection_is_woken_only_for_what_it_can_act_on() {
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
     let mut cx = Context::from_waker(&waker);
-    let outbox = Outbox::new(100);
+    let outbox = Outbox::new(100, None);
     let count = || wakes.0.load(Ordering::Relaxed);
 
     assert!(outbox.poll_next(true, &mut cx).is_pending());
@@ -148,4 +149,96 @@ fn a_blocked_connection_is_woken_only_for_what_it_can_act_on() {
     assert!(outbox.blocked(&mut cx));
     outbox.close(CloseCode::NORMAL, "");
     assert_eq!(count(), 3);
+}
+
+/// A socket whose other end is read by nobody yet, and an outbox that may write to it.
+async fn direct(members: u32) -> (tokio::net::TcpStream, Arc<OwnedWriteHalf>, Outbox) {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let near = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (far, _) = listener.accept().await.unwrap();
+    let (_, sending) = near.into_split();
+    let sending = Arc::new(sending);
+    let direct = Direct {
+        sending: Arc::downgrade(&sending),
+        members: Arc::new(AtomicU32::new(members)),
+        metrics: Arc::new(Metrics::new()),
+    };
+    (far, sending, Outbox::new(100, Some(direct)))
+}
+
+/// Reads a whole message and answers its payload.
+async fn message(far: &mut tokio::net::TcpStream) -> Vec<u8> {
+    use tokio::io::AsyncReadExt;
+    let mut header = [0; 2];
+    far.read_exact(&mut header).await.unwrap();
+    let len = match header[1] {
+        126 => usize::from(far.read_u16().await.unwrap()),
+        127 => usize::try_from(far.read_u64().await.unwrap()).unwrap(),
+        len => usize::from(len),
+    };
+    let mut payload = vec![0; len];
+    far.read_exact(&mut payload).await.unwrap();
+    payload
+}
+
+#[tokio::test]
+async fn a_room_writes_itself_only_while_the_connection_has_nothing_to_write() {
+    let (mut far, _sending, outbox) = direct(20).await;
+    outbox.deliver(frame(FrameKind::Patch, b'a', 20));
+    assert_eq!(left(&outbox), "a", "before the connection waits it is the one who writes");
+    outbox.deliver(frame(FrameKind::Patch, b'b', 20));
+    outbox.deliver(frame(FrameKind::State, b'c', 2_000));
+    assert_eq!(left(&outbox), "");
+    assert_eq!(message(&mut far).await, [b'b'; 20]);
+    assert_eq!(message(&mut far).await, [b'c'; 2_000]);
+    // Something of its own is not sent yet.
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(outbox.poll_next(false, &mut cx).is_pending());
+    outbox.deliver(frame(FrameKind::Message, b'd', 20));
+    assert_eq!(left(&outbox), "d");
+    outbox.close(CloseCode::NORMAL, "");
+    outbox.deliver(frame(FrameKind::Message, b'e', 20));
+    assert_eq!(left(&outbox), "!1000");
+}
+
+#[tokio::test]
+async fn in_a_large_room_the_connections_write() {
+    let (_far, _sending, outbox) = direct(DIRECT_MEMBERS + 1).await;
+    assert_eq!(left(&outbox), "");
+    outbox.deliver(frame(FrameKind::Patch, b'a', 20));
+    assert_eq!(left(&outbox), "a");
+}
+
+#[tokio::test]
+async fn what_the_kernel_does_not_take_leaves_before_everything_else() {
+    let (mut far, sending, outbox) = direct(20).await;
+    assert_eq!(left(&outbox), "");
+    let large = 64 << 20;
+    outbox.deliver(frame(FrameKind::State, b'a', large));
+    outbox.deliver(frame(FrameKind::Message, b'b', 20));
+    let mut cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(Next::Rest(mut rest)) = outbox.poll_next(true, &mut cx) else {
+        panic!("the kernel took it")
+    };
+    assert_eq!(left(&outbox), "b");
+    let writing = tokio::spawn(async move {
+        while !rest.is_empty() {
+            sending.writable().await.unwrap();
+            match sending.try_write(&rest) {
+                Ok(taken) => drop(rest.split_to(taken)),
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+            }
+        }
+    });
+    assert!(message(&mut far).await == vec![b'a'; large], "the frame is whole");
+    writing.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_socket_that_is_gone_is_not_written_to() {
+    let (_far, sending, outbox) = direct(20).await;
+    assert_eq!(left(&outbox), "");
+    drop(sending);
+    outbox.deliver(frame(FrameKind::Patch, b'a', 20));
+    assert_eq!(left(&outbox), "a");
 }

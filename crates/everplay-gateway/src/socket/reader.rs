@@ -190,6 +190,7 @@ impl Connection {
                         frames += 1;
                         self.socket.queue(Opcode::Binary, bytes);
                     }
+                    Poll::Ready(Next::Rest(rest)) => self.socket.queue_rest(rest),
                     Poll::Ready(Next::Resync) => {
                         self.drain_by = None;
                         self.shared.metrics.resyncs.increment(1);

@@ -20,18 +20,26 @@ use crate::limits::Limits;
 use bytes::Bytes;
 use everplay_types::CloseCode;
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::pin::Pin;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message, Utf8Bytes};
 
 /// A WebSocket whose handshake is done.
 pub struct Socket {
-    tcp: TcpStream,
+    reading: OwnedReadHalf,
+    /// Shared with the outbox only, which holds it weakly: the stream ends with the socket.
+    sending: Arc<OwnedWriteHalf>,
     decoder: WebSocketContext,
+    /// The decoder has asked for more than there was. Until more arrives it need not be asked: each time it clears its
+    /// whole buffer first.
+    drained: bool,
     writer: Writer,
 }
 
@@ -96,20 +104,30 @@ impl Socket {
         } else {
             WebSocketContext::from_partially_read(early.to_vec(), Role::Server, Some(config))
         };
-        Socket { tcp, decoder, writer: Writer::new() }
+        let (reading, sending) = tcp.into_split();
+        Socket { reading, sending: Arc::new(sending), decoder, drained: false, writer: Writer::new() }
+    }
+
+    /// The sending half, for as long as the socket lives.
+    pub(crate) fn sending(&self) -> Weak<OwnedWriteHalf> {
+        Arc::downgrade(&self.sending)
     }
 
     /// The next message. After an error, only [`queue_close`](Self::queue_close) and
     /// [`finish`](Self::finish) make sense.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Violation>> {
+        if self.drained && self.reading.as_ref().poll_read_ready(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.drained = false;
         loop {
-            let mut stream = Stream { tcp: &mut self.tcp, writer: &mut self.writer, cx };
+            let mut stream = Stream { tcp: &mut self.reading, writer: &mut self.writer, cx };
             let incoming = match self.decoder.read(&mut stream) {
                 Ok(Message::Binary(bytes)) => Incoming::Binary(bytes),
                 Ok(Message::Text(text)) => Incoming::Text(text),
                 Ok(Message::Ping(_)) => {
                     // The pong is made at the next call; make it now, so that it is not read time that decides.
-                    let mut stream = Stream { tcp: &mut self.tcp, writer: &mut self.writer, cx };
+                    let mut stream = Stream { tcp: &mut self.reading, writer: &mut self.writer, cx };
                     match self.decoder.flush(&mut stream) {
                         Ok(()) => Incoming::Control,
                         Err(_) => return Poll::Ready(Err(Violation::Gone)),
@@ -118,7 +136,7 @@ impl Socket {
                 Ok(Message::Pong(_)) => Incoming::Control,
                 Ok(Message::Close(frame)) => {
                     // Queues the reply; the decoder reports that the conversation is over.
-                    let mut stream = Stream { tcp: &mut self.tcp, writer: &mut self.writer, cx };
+                    let mut stream = Stream { tcp: &mut self.reading, writer: &mut self.writer, cx };
                     match self.decoder.flush(&mut stream) {
                         Ok(()) | Err(_) => {}
                     }
@@ -126,7 +144,10 @@ impl Socket {
                     Incoming::Close(code)
                 }
                 Ok(Message::Frame(_)) => continue,
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.drained = true;
+                    return Poll::Pending;
+                }
                 Err(error) => return Poll::Ready(Err(violation(error))),
             };
             return Poll::Ready(Ok(incoming));
@@ -174,6 +195,11 @@ impl Socket {
         self.writer.push(opcode, payload);
     }
 
+    /// Queues the rest of a message whose beginning was sent.
+    pub(crate) fn queue_rest(&mut self, rest: Bytes) {
+        self.writer.push_framed(rest);
+    }
+
     /// Whether another frame should be queued before the next write.
     pub(crate) fn wants_more(&self) -> bool {
         !self.writer.is_full()
@@ -189,7 +215,7 @@ impl Socket {
         progress: &mut Progress,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        self.writer.poll_flush(&mut self.tcp, progress, cx)
+        self.writer.poll_flush(&self.sending, progress, cx)
     }
 
     /// Queues a close frame. Nothing is sent after it. `reason` is cut to what a close frame holds (123 bytes). A code that
@@ -209,7 +235,11 @@ impl Socket {
     /// drop the socket.
     pub async fn finish(&mut self, limit: Duration) {
         let done = async {
-            if self.flush().await.is_err() || self.tcp.shutdown().await.is_err() {
+            if self.flush().await.is_err() {
+                return;
+            }
+            let tcp: &TcpStream = (*self.sending).as_ref();
+            if socket2::SockRef::from(tcp).shutdown(Shutdown::Write).is_err() {
                 return;
             }
             // Whatever the client still sends is of no interest, but must be taken: see the module header.
@@ -217,7 +247,7 @@ impl Socket {
                 let mut scratch = [0u8; 1024];
                 loop {
                     let mut buffer = ReadBuf::new(&mut scratch);
-                    match Pin::new(&mut self.tcp).poll_read(cx, &mut buffer) {
+                    match Pin::new(&mut self.reading).poll_read(cx, &mut buffer) {
                         Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
                         Poll::Ready(_) => return Poll::Ready(()),
                         Poll::Pending => return Poll::Pending,
@@ -253,7 +283,7 @@ fn cut(reason: &str) -> &str {
 
 /// What the decoder believes to be its stream: reads from the kernel, writes into our queue.
 struct Stream<'a, 'b> {
-    tcp: &'a mut TcpStream,
+    tcp: &'a mut OwnedReadHalf,
     writer: &'a mut Writer,
     cx: &'a mut Context<'b>,
 }
@@ -270,7 +300,7 @@ impl Read for Stream<'_, '_> {
 
 impl Write for Stream<'_, '_> {
     fn write(&mut self, framed: &[u8]) -> io::Result<usize> {
-        self.writer.push_framed(framed);
+        self.writer.push_framed(Bytes::copy_from_slice(framed));
         Ok(framed.len())
     }
 
@@ -292,7 +322,7 @@ impl Read for QueueOnly<'_> {
 
 impl Write for QueueOnly<'_> {
     fn write(&mut self, framed: &[u8]) -> io::Result<usize> {
-        self.writer.push_framed(framed);
+        self.writer.push_framed(Bytes::copy_from_slice(framed));
         Ok(framed.len())
     }
 

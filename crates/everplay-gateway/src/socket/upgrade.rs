@@ -8,7 +8,7 @@ use super::reader::Connection;
 use super::transport::Socket;
 use crate::http::error::{Envelope, RequestId};
 use crate::metrics::Refusal;
-use crate::outbox::Outbox;
+use crate::outbox::{Direct, Outbox};
 use crate::registry::Registered;
 use crate::rooms::{Attach, AttachError, BoxFuture, ClientInfo};
 use crate::server::{Phase, Shared, Slot, SocketHandler};
@@ -198,8 +198,10 @@ async fn seat(
 ) -> Option<(Box<Connection>, Registered)> {
     let limits = &shared.options.limits;
     let comes_back = attach.reconnection_token.is_some();
-    let outbox = Outbox::new(limits.outbox_bytes);
-    let registered = Registered::new(shared, outbox.clone());
+    let (registered, outbox) = Registered::new(shared, &attach.room, |members| {
+        let direct = Direct { sending: socket.sending(), members, metrics: Arc::clone(&shared.metrics) };
+        Outbox::new(limits.outbox_bytes, Some(direct))
+    });
     let attaching = shared.rooms.attach(*attach, outbox.clone());
     let (error, close, refusal) = match tokio::time::timeout(limits.attach, attaching).await {
         Ok(Ok(attached)) => {

@@ -12,10 +12,8 @@
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
 
 /// Bytes gathered for one write. What lies here can no longer give way to a full state, so it is small against the
 /// outbox's budget, and large against one network packet.
@@ -57,26 +55,32 @@ struct Piece {
     payload: Bytes,
 }
 
+/// The header of an unmasked message: as many of the bytes as the number says.
+pub(crate) fn header(opcode: Opcode, len: usize) -> ([u8; 10], u8) {
+    let mut header = [0; 10];
+    header[0] = 0x80 | opcode as u8;
+    let header_len = match len {
+        len @ 0..=125 => {
+            header[1] = len as u8;
+            2
+        }
+        len @ 126..=0xffff => {
+            header[1] = 126;
+            header[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+            4
+        }
+        len => {
+            header[1] = 127;
+            header[2..10].copy_from_slice(&(len as u64).to_be_bytes());
+            10
+        }
+    };
+    (header, header_len)
+}
+
 impl Piece {
     fn frame(opcode: Opcode, payload: Bytes) -> Self {
-        let mut header = [0; 10];
-        header[0] = 0x80 | opcode as u8;
-        let header_len = match payload.len() {
-            len @ 0..=125 => {
-                header[1] = len as u8;
-                2
-            }
-            len @ 126..=0xffff => {
-                header[1] = 126;
-                header[2..4].copy_from_slice(&(len as u16).to_be_bytes());
-                4
-            }
-            len => {
-                header[1] = 127;
-                header[2..10].copy_from_slice(&(len as u64).to_be_bytes());
-                10
-            }
-        };
+        let (header, header_len) = header(opcode, payload.len());
         Piece { header, header_len, payload }
     }
 
@@ -109,9 +113,10 @@ impl Writer {
         self.push_piece(Piece::frame(opcode, payload));
     }
 
-    /// Queues bytes that carry their WebSocket header already (a pong or close, made by the decoder).
-    pub(crate) fn push_framed(&mut self, framed: &[u8]) {
-        self.push_piece(Piece { header: [0; 10], header_len: 0, payload: Bytes::copy_from_slice(framed) });
+    /// Queues bytes that carry their WebSocket header already: a pong or close, made by the decoder, or the rest of a
+    /// message whose beginning was written elsewhere.
+    pub(crate) fn push_framed(&mut self, framed: Bytes) {
+        self.push_piece(Piece { header: [0; 10], header_len: 0, payload: framed });
     }
 
     fn push_piece(&mut self, piece: Piece) {
@@ -122,7 +127,7 @@ impl Writer {
     /// Writes until nothing is left or the kernel takes no more.
     pub(crate) fn poll_flush(
         &mut self,
-        tcp: &mut TcpStream,
+        tcp: &OwnedWriteHalf,
         progress: &mut Progress,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
@@ -141,10 +146,15 @@ impl Writer {
                     }
                 }
             }
-            let taken = ready!(Pin::new(&mut *tcp).poll_write_vectored(cx, &slices[..used]))?;
-            if taken == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
+            let taken = match tcp.try_write_vectored(&slices[..used]) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(taken) => taken,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(tcp.as_ref().poll_write_ready(cx))?;
+                    continue;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            };
             progress.writes += 1;
             progress.bytes += taken as u64;
             self.advance(taken);
