@@ -22,7 +22,7 @@ mod scenarios;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use contestant::Lab;
+use contestant::{Lab, Who};
 use results::Results;
 use scenarios::{Bench, fanout, idle, joins, recovery, spaaace, world};
 use std::path::{Path, PathBuf};
@@ -45,6 +45,9 @@ struct Arguments {
     /// Small crowds and one short round: shows that everything runs; the page is left as it is
     #[arg(long)]
     quick: bool,
+    /// Measure only these contestants and leave the page as it is: for work on one of them
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    only: Vec<Who>,
     /// The repository
     #[arg(long, default_value = ".")]
     root: PathBuf,
@@ -86,6 +89,7 @@ fn main() -> Result<()> {
         rounds: usize::try_from(rounds).context("clap bounds it")?,
         length: Duration::from_secs(seconds),
         quick: arguments.quick,
+        only: arguments.only,
     };
     eprintln!("{}\n{}; {}", machine::describe(), bench.lab.show_pins(), bench.lab.versions()?);
     // After the pinning, so that threads and clients inherit it.
@@ -125,7 +129,7 @@ async fn measure(bench: &Bench, wanted: &[char], root: &Path, path: &Path) -> Re
             let mark = if verdict.reached() { " " } else { "!" };
             eprintln!("  {mark} {}: {} (to reach: {})", verdict.name, verdict.figure, verdict.goal);
         }
-        if !bench.quick {
+        if !bench.quick && bench.only.is_empty() {
             // Read again: another run may have added something.
             let mut results = Results::read(path)?;
             results.scenarios.insert(letter, outcome);

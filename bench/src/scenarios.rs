@@ -24,6 +24,8 @@ pub(crate) struct Bench {
     pub(crate) length: Duration,
     /// Small crowds: shows that everything runs, not how fast.
     pub(crate) quick: bool,
+    /// Only these; all when empty.
+    pub(crate) only: Vec<Who>,
 }
 
 /// Joins at the same time where joining is not what is measured.
@@ -37,6 +39,7 @@ impl Bench {
     pub(crate) fn order(&self, round: usize, contestants: &[Who]) -> Vec<Who> {
         let mut order = contestants.to_vec();
         order.rotate_left(round % contestants.len());
+        order.retain(|who| self.only.is_empty() || self.only.contains(who));
         order
     }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use everplay::prelude::*;
 use everplay::room::RoomRng;
 use everplay_spaaace::bots;
-use everplay_spaaace::step::{BOTS, Controls, Missile, Ship, step};
+use everplay_spaaace::step::{BOTS, Controls, Missile, Past, RATE, Ship, step};
 use everplay_wire::{ClientFrame, MessageType};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -185,10 +185,12 @@ fn fight(steps: u32) -> String {
     for number in 0..PILOTS + MACHINES {
         let (x, y) = (draw(3000), draw(3000));
         let crew = if number < PILOTS { number as u16 + 1 } else { BOTS };
-        let ship = Ship { next_shot: u32::MAX, ..Ship::new((x as f32, y as f32), crew, 0) };
+        let ship =
+            Ship { next_shot: u32::MAX, hull: number as u32, ..Ship::new((x as f32, y as f32), crew, 0) };
         ships.insert(number.to_string(), ship);
     }
-    let (mut rng, mut sights, mut tale) = (RoomRng::new([0; 32], 0), Vec::new(), String::new());
+    let (mut rng, mut sights, mut past, mut tale) =
+        (RoomRng::new([0; 32], 0), Vec::new(), Past::default(), String::new());
     for number in 1..=steps {
         for pilot in 0..PILOTS as u32 {
             let keys = draw(16);
@@ -196,11 +198,12 @@ fn fight(steps: u32) -> String {
                 && let Some(ship) = ships.get_mut(&pilot.to_string())
             {
                 let (up, fire) = (keys & 1 != 0, keys & 8 != 0);
-                ship.steer(Controls { up, left: keys & 6 == 2, right: keys & 6 == 4, fire });
+                ship.steer(Controls { up, left: keys & 6 == 2, right: keys & 6 == 4, fire }, Duration::ZERO);
             }
         }
         bots::steer(number, &mut ships, &mut rng, &mut sights);
-        let hits = step(number, &mut ships, &mut missiles, &mut shots);
+        let now = Millis(u64::from(number) * 1000 / u64::from(RATE));
+        let hits = step(number, now, &mut ships, &mut missiles, &mut shots, &mut past);
         let mut sum = 0_u32;
         for ship in ships.values() {
             let numbers = [ship.x, ship.y, ship.vx, ship.vy].map(f32::to_bits);
