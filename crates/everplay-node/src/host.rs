@@ -22,6 +22,7 @@ pub(crate) use kept::tail_of;
 pub(crate) use revive::panic_message;
 
 use crate::clock::RoomClock;
+use crate::events::Outlet;
 use crate::gate::{Batch, Gate};
 use crate::journal::{Answer, Loss, News, RoomJournal};
 use crate::metrics as names;
@@ -57,6 +58,7 @@ pub(crate) struct Host {
     engine: Box<dyn RoomEngine>,
     journal: RoomJournal,
     gate: Gate,
+    outlet: Outlet,
     clock: RoomClock,
     wake_at: Option<Millis>,
     connections: Connections,
@@ -70,6 +72,7 @@ pub(crate) struct Host {
     draining: Option<oneshot::Sender<()>>,
     drained: bool,
     standstill: Standstill,
+    ending: bool,
     over: bool,
     snapshots: Snapshots,
     revivals: Vec<Instant>,
@@ -101,6 +104,13 @@ impl Host {
         };
         let clock = node.beat.clock(engine.time(), step);
         let began_at = journal.assigned();
+        let outlet = Outlet::new(
+            &node.options.events,
+            node.key(&entry.id),
+            kind.name().into(),
+            entry.mailbox.downgrade(),
+            settings.durability,
+        );
         Self {
             node,
             kind,
@@ -108,6 +118,7 @@ impl Host {
             mailbox,
             journal,
             gate: Gate::default(),
+            outlet,
             clock,
             wake_at: None,
             engine,
@@ -120,6 +131,7 @@ impl Host {
             draining: None,
             drained: false,
             standstill: Standstill::No,
+            ending: false,
             over: false,
             snapshots: Snapshots { at: Instant::now(), records: 0, bytes: 0, last_len: 0 },
             revivals: Vec::new(),
@@ -137,6 +149,7 @@ impl Host {
     pub(crate) async fn run(mut self) {
         metrics::gauge!(names::ROOMS).increment(1.0);
         self.turn(Vec::new()).await;
+        self.try_end();
         let mut commands = Vec::new();
         while !self.over {
             let wake = self.wake_at.filter(|_| self.steps()).and_then(|at| self.clock.instant_of(at));
@@ -159,6 +172,7 @@ impl Host {
                 () = sleep_until(wake), if wake.is_some() => self.turn(Vec::new()).await,
                 change = self.standstill.change() => self.standstill_changed(change),
             }
+            self.try_end();
             self.try_drain();
             self.try_stand_still();
         }
@@ -211,9 +225,13 @@ impl Host {
             }
         }
         let keep_sent = self.connections.any_outlive();
+        let (wall_ms, keep_events) =
+            (self.node.options.ambient.wall_ms(), self.node.options.events.are_wanted());
         let engine = &mut self.engine;
         let step = catch_unwind(AssertUnwindSafe(|| {
             engine.keep_sent(keep_sent);
+            engine.keep_events(keep_events);
+            engine.dated(wall_ms);
             for input in &inputs {
                 engine.input(now, input.clone());
             }
@@ -242,10 +260,15 @@ impl Host {
         } else if self.catch_up.is_none() {
             self.catch_up = Some(CatchUp::new(self.journal.assigned()));
         }
+        // Rooms that only snapshot still need a beginning to recover from, and an end that outlives the process: they
+        // stay in the directory until their last events were taken, which the last image holds.
+        let beginning = durability.survives() && self.journal.assigned() == Seq::ZERO;
+        let end = durability.survives() && !durability.journals_steps() && step.ended;
+        if end {
+            self.snapshot();
+        }
         if let Some(record) = step.record {
-            // Rooms that only snapshot still need a beginning to recover from.
-            let beginning = durability.survives() && self.journal.assigned() == Seq::ZERO;
-            if durability.journals_steps() || beginning {
+            if durability.journals_steps() || beginning || end {
                 self.snapshots.records += 1;
                 self.snapshots.bytes += record.len();
                 let record = Bytes::from(record);
@@ -255,7 +278,10 @@ impl Host {
                 self.journal.push(record);
             }
         }
-        let imaged = self.snapshot_if_due(durability, step.checkpoint || step.listing.is_some());
+        let told = self.outlet.step(self.journal.assigned(), step.emitted);
+        // An image behind the record that says so would hide that the room has ended.
+        let imaged = !step.ended
+            && self.snapshot_if_due(durability, step.checkpoint || step.listing.is_some() || told);
         if !step.out.is_empty() || step.listing.is_some() || step.ended {
             self.gate.hold(Batch {
                 seq: self.journal.assigned(),
@@ -312,6 +338,7 @@ impl Host {
         }
         self.snapshots = Snapshots { at: Instant::now(), records: 0, bytes: 0, last_len: image.len() };
         self.journal.image(Bytes::from(image));
+        self.outlet.imaged();
         self.journal.publish_if_settled();
         self.journal.submit();
         true
@@ -320,8 +347,12 @@ impl Host {
     fn hear(&mut self, news: News) {
         match news {
             News::Answer(answer) => self.answered(answer),
-            News::Published(Ok(())) => {}
+            News::Published(Ok(())) => {
+                self.outlet.published(true);
+                self.outlet.release(self.journal.durable(), self.engine.as_ref());
+            }
             News::Published(Err(error)) => {
+                self.outlet.published(false);
                 tracing::warn!(room.id = %self.entry.id, %error, "the snapshot was not published; the tail grows");
             }
         }
@@ -343,6 +374,7 @@ impl Host {
             Durability::Bounded(lead) => (self.journal.durable(), Instant::now().checked_sub(lead)),
             Durability::Snapshot(_) | Durability::Ephemeral => (Seq(u64::MAX), None),
         };
+        self.outlet.release(self.journal.durable(), self.engine.as_ref());
         while let Some(batch) = self.gate.release(durable, ahead_until) {
             self.perform(batch);
         }
@@ -384,17 +416,20 @@ impl Host {
         self.entry.delivered.store(batch.seq.0, Ordering::Release);
         metrics::counter!(names::FRAMES_SENT).increment(frames);
         self.entry.set_progress(self.journal.token().epoch, self.journal.durable(), self.paused);
-        if batch.ended {
-            self.end();
-        }
+        self.ending |= batch.ended;
     }
 
-    /// The room's last step is out.
-    fn end(&mut self) {
+    /// The room's last step is out. Once it is durable, too, the room is over.
+    fn try_end(&mut self) {
+        let imaging = !self.kind.settings().durability.journals_steps() && self.journal.is_publishing();
+        if !self.ending || self.over || !self.journal.is_settled() || imaging {
+            return;
+        }
         self.over = true;
         self.node.registry.remove(&self.entry);
         if self.kind.settings().durability.survives() {
-            self.node.forget(&self.entry.id, self.journal.token());
+            self.outlet.end(self.engine.as_ref());
+            self.node.forget_when_told(&self.entry.id, self.journal.token());
         }
     }
 

@@ -14,6 +14,7 @@
 
 mod ambient;
 mod clock;
+mod events;
 mod gate;
 mod host;
 mod journal;
@@ -26,6 +27,7 @@ mod recovery;
 mod registry;
 
 pub use ambient::Ambient;
+pub use events::{EventConsumer, Events, RoomEvent, TakeError};
 pub use link::{
     Attach, AttachError, ClientSink, PushError, Relay, RelayBatch, RelayItem, RelaySeat, RoomLink,
 };

@@ -14,6 +14,9 @@ pub(crate) const ROOMS_PAUSED: &str = "everplay_rooms_paused_total";
 pub(crate) const TICK_OVERRUNS: &str = "everplay_tick_overruns_total";
 pub(crate) const FRAMES_SENT: &str = "everplay_frames_sent_total";
 pub(crate) const CONFIRM_SECONDS: &str = "everplay_confirm_seconds";
+pub(crate) const EVENTS_TAKEN: &str = "everplay_events_taken_total";
+pub(crate) const EVENTS_SENSELESS: &str = "everplay_events_senseless_total";
+pub(crate) const EVENT_RETRIES: &str = "everplay_event_retries_total";
 pub(crate) const MATCHMAKE: &str = "everplay_matchmake_total";
 
 /// Tells the installed recorder what the node's metrics mean.
@@ -30,6 +33,17 @@ pub fn describe_metrics() {
         ROOM_PANICS,
         Unit::Count,
         "Panics in rooms; each was restored from its journal or closed"
+    );
+    describe_counter!(EVENTS_TAKEN, Unit::Count, "Events of rooms that a consumer has taken, by consumer");
+    describe_counter!(
+        EVENTS_SENSELESS,
+        Unit::Count,
+        "Events that a consumer cannot make sense of and that were left out, by consumer"
+    );
+    describe_counter!(
+        EVENT_RETRIES,
+        Unit::Count,
+        "Batches of events that a consumer did not take, by consumer"
     );
     describe_counter!(ROOMS_LOST, Unit::Count, "Rooms given up because their journal refused this node");
     describe_counter!(

@@ -1,4 +1,4 @@
-use crate::Ambient;
+use crate::{Ambient, Events};
 use everplay_room::RoomKind;
 use everplay_types::{CustomerId, ProcessId};
 use std::sync::Arc;
@@ -33,6 +33,8 @@ pub struct Options {
     pub snapshots: SnapshotPolicy,
     /// Where ids and the time of day come from.
     pub ambient: Ambient,
+    /// Who takes the events of its rooms.
+    pub events: Events,
 }
 
 /// What a node takes at most. Beyond each bound the asker is told; nothing grows.

@@ -97,8 +97,8 @@ async fn restore_room(node: &Arc<Node>, entry: DirectoryEntry) -> Outcome {
     }));
     let engine = match engine {
         Ok(Ok(engine)) => engine,
-        Ok(Err(everplay_room::ReviveError::Ended { .. })) => {
-            node.forget(&id, token);
+        Ok(Err(everplay_room::ReviveError::Ended { outbox })) => {
+            node.tell_and_forget(&id, kind.kind.name(), token, outbox);
             return Outcome::Ended;
         }
         Ok(Err(error)) => return quarantine(node, id, error.to_string()),

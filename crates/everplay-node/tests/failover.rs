@@ -150,6 +150,8 @@ async fn start(live: &RedisLiveStore, arbiter: Arc<dyn Arbiter>) -> Handle {
         customer: CustomerId::default(),
         limits: Limits::default(),
         snapshots: SnapshotPolicy { records: 8, ..SnapshotPolicy::default() },
+        ambient: everplay_node::Ambient::default(),
+        events: everplay_node::Events::default(),
     };
     let kinds = vec![Kind::new(Arc::new(Arc::new(RoomType::<Counter>::new("counter"))))];
     let node = Node::start(options, kinds, Arc::new(live.clone()) as Arc<dyn LiveStore>, arbiter);

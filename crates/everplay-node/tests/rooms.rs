@@ -237,6 +237,7 @@ fn options() -> Options {
         limits: Limits::default(),
         snapshots: SnapshotPolicy { records: 8, ..SnapshotPolicy::default() },
         ambient: Ambient::default(),
+        events: everplay_node::Events::default(),
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Parts {
     pub(crate) kinds: Vec<Kind>,
     pub(crate) pages: Option<Pages>,
     pub(crate) routes: axum::Router,
+    /// Who takes the events of rooms.
+    pub(crate) events: everplay_node::Events,
     /// Answers `/metrics`. Only the program installs a recorder: there is one per process.
     pub(crate) metrics: Option<RenderMetrics>,
 }
@@ -64,6 +66,7 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
         },
         snapshots: everplay_node::SnapshotPolicy::default(),
         ambient: everplay_node::Ambient::default(),
+        events: parts.events,
     };
     let node = Node::start(options, parts.kinds, stores.live, stores.arbiter);
     let public_address = Some(config.public_address.clone()).filter(|address| !address.is_empty());

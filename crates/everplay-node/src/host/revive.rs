@@ -40,6 +40,7 @@ impl Host {
         }
         self.release();
         self.gate.clear();
+        self.outlet.clear();
         let loaded = match self.node.read_room(&self.entry.id).await {
             Ok(loaded) => loaded,
             Err(error) => return self.fail(&format!("{message}; and then its journal: {error}"), false),
