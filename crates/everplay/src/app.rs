@@ -100,6 +100,7 @@ impl<Last> App<Last> {
         parts.kinds = self.kinds.into_iter().map(Entry::kind).collect();
         if config.bench_rooms {
             parts.kinds.extend(crate::arena::kinds());
+            parts.kinds.extend(crate::chronicle::kinds());
         }
         check_names(&parts.kinds)?;
         Ok(parts)

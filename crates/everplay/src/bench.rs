@@ -8,7 +8,7 @@
 //! Contestants take turns round by round, so that whatever else the machine does meets all of them.
 
 mod crash;
-mod figures;
+pub(crate) mod figures;
 mod player;
 mod process;
 mod speed;
@@ -30,7 +30,7 @@ fn temporary_directory() -> Result<tempfile::TempDir> {
         .map_err(Error::system("a temporary directory cannot be made"))
 }
 
-fn write_json(path: Option<&Path>, report: &impl serde::Serialize) -> Result {
+pub(crate) fn write_json(path: Option<&Path>, report: &impl serde::Serialize) -> Result {
     let Some(path) = path else { return Ok(()) };
     let text = serde_json::to_string_pretty(report).expect("a report is numbers and texts");
     std::fs::write(path, text + "\n")

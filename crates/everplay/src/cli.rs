@@ -28,6 +28,32 @@ pub(crate) enum Task {
     },
     /// Measure.
     Bench(BenchTask),
+    /// Break a whole region and look whether its players notice.
+    #[cfg_attr(
+        not(any(feature = "cluster", test)),
+        expect(dead_code, reason = "a program without it says so")
+    )]
+    Chaos(ChaosTask),
+}
+
+/// What `chaos` is asked for.
+#[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "a program without it says so"))]
+#[derive(Debug, Clone)]
+pub(crate) struct ChaosTask {
+    /// What is done, in this order.
+    pub(crate) faults: Vec<Fault>,
+    /// How often each of them.
+    pub(crate) repeat: usize,
+    /// Nodes of the region.
+    pub(crate) nodes: usize,
+    /// Rooms that are played in.
+    pub(crate) rooms: usize,
+    /// Players.
+    pub(crate) clients: usize,
+    /// Shorter outages, fewer rooms.
+    pub(crate) short: bool,
+    /// Write the numbers here as JSON.
+    pub(crate) json: Option<PathBuf>,
 }
 
 /// What `bench` is asked for.
@@ -49,6 +75,41 @@ pub(crate) struct BenchTask {
     pub(crate) against: Option<Against>,
     /// Write the numbers here as JSON.
     pub(crate) json: Option<PathBuf>,
+}
+
+/// One kind of trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// SIGKILL of a node, with the rooms and the sockets it has.
+    Kill,
+    /// A node stands still (SIGSTOP) and wakes up later, believing that it still owns its rooms.
+    Freeze,
+    /// The primary of Redis is cut off from its replicas, then killed.
+    Redis,
+    /// Every node is asked to stop and started again, one after the other.
+    Rolling,
+    /// PostgreSQL is away.
+    Arbiter,
+    /// A node dies with a thousand rooms.
+    Thousand,
+}
+
+impl Fault {
+    /// All of them, in the order in which they are done.
+    pub(crate) const ALL: [Fault; 6] =
+        [Fault::Kill, Fault::Freeze, Fault::Redis, Fault::Rolling, Fault::Arbiter, Fault::Thousand];
+
+    /// As it is called on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Fault::Kill => "kill",
+            Fault::Freeze => "freeze",
+            Fault::Redis => "redis",
+            Fault::Rolling => "rolling",
+            Fault::Arbiter => "arbiter",
+            Fault::Thousand => "thousand",
+        }
+    }
 }
 
 /// Another server to drive beside ours.
@@ -81,6 +142,7 @@ pub(crate) fn parse(
             room: matches.get_one::<String>("room").expect("clap demands it").clone(),
         },
         "bench" => Task::Bench(bench(matches)),
+        "chaos" => Task::Chaos(chaos(matches)),
         _ => unreachable!("clap knows these subcommands only"),
     })
 }
@@ -135,6 +197,65 @@ fn bench(matches: &ArgMatches) -> BenchTask {
     }
 }
 
+fn chaos(matches: &ArgMatches) -> ChaosTask {
+    let number = |name: &str| {
+        let number = *matches.get_one::<u64>(name).expect("it has a default");
+        usize::try_from(number).expect("clap bounds it")
+    };
+    let named: Vec<&String> = matches.get_many("faults").map(Iterator::collect).unwrap_or_default();
+    let all = named.iter().any(|name| *name == "all");
+    let wanted = |fault: &Fault| all || named.iter().any(|name| *name == fault.name());
+    ChaosTask {
+        faults: Fault::ALL.into_iter().filter(wanted).collect(),
+        repeat: number("repeat"),
+        nodes: number("nodes"),
+        rooms: number("rooms"),
+        clients: number("clients"),
+        short: matches.get_flag("short"),
+        json: matches.get_one::<PathBuf>("json").cloned(),
+    }
+}
+
+fn chaos_command() -> Command {
+    let faults = Fault::ALL.map(Fault::name);
+    Command::new("chaos")
+        .about("Break a whole region on this machine and check that its players lose nothing")
+        .long_about(
+            "Starts a balancer, nodes, Redis with two replicas and three Sentinels, and PostgreSQL with a synchronous \
+             standby on free ports of 127.0.0.1, has bots play, and breaks one part after the other. Needs \
+             redis-server and PostgreSQL's programs; it says how to install what is missing. Every frame is checked: \
+             nothing that was shown may be lost, repeated or contradicted, by other frames or by the journals. \
+             Pauses are printed beside what is promised. Progress goes to standard error. The exit code is 1 when \
+             something that was shown was not true.\n\n\
+             kill: SIGKILL of a node with its rooms and sockets. freeze: SIGSTOP for 30 s. redis: the primary is cut \
+             off from its replicas, then killed. rolling: every node is asked to stop and started again. arbiter: \
+             PostgreSQL is away for 60 s. thousand: a node dies with 1,000 rooms.",
+        )
+        .arg(
+            Arg::new("faults")
+                .long("faults")
+                .value_name("LIST")
+                .value_delimiter(',')
+                .value_parser(clap::builder::PossibleValuesParser::new(
+                    faults.into_iter().chain(std::iter::once("all")),
+                ))
+                .default_value("all")
+                .help("What to break"),
+        )
+        .arg(number("repeat", "3", 1..=1_000, "How often each fault, except for `thousand`"))
+        .arg(number("nodes", "3", 1..=9, "Nodes of the region"))
+        .arg(number("rooms", "60", 1..=1_000, "Rooms that are played in"))
+        .arg(number("clients", "300", 1..=10_000, "Players, spread evenly over the rooms"))
+        .arg(flag("short", "Shorter outages (5 s frozen, 10 s without PostgreSQL) and 200 rooms for a thousand"))
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Also write the numbers to a file"),
+        )
+}
+
 pub(crate) fn command(version: &'static str) -> Command {
     Command::new("everplay")
         .version(version)
@@ -173,6 +294,7 @@ pub(crate) fn command(version: &'static str) -> Command {
                 .args(settings_arguments(|key| key == "data_dir")),
         )
         .subcommand(bench_command())
+        .subcommand(chaos_command())
 }
 
 fn bench_command() -> Command {

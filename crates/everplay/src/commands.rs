@@ -19,6 +19,13 @@ pub(crate) fn run(task: Task, assemble: impl FnOnce(&Config) -> Result<Parts>) -
         Task::Rooms(resolved) => print(&inspect::rooms(&resolved.config.data_dir)?),
         Task::Inspect { resolved, room } => print(&inspect::room(&resolved.config.data_dir, &room)?),
         Task::Bench(task) => bench::run(task),
+        #[cfg(feature = "cluster")]
+        Task::Chaos(task) => crate::chaos::run(&task),
+        #[cfg(not(feature = "cluster"))]
+        Task::Chaos(_) => Err(Error::Command(
+            "this program was built without a cluster; build it with the feature `cluster` of the crate `everplay`"
+                .into(),
+        )),
     }
 }
 

@@ -125,7 +125,8 @@ settings! {
     log("EVERPLAY_LOG"): String = "info".to_owned();
     /// How log lines look: `human`, `json`, or `auto`, which is human on a terminal and JSON otherwise.
     log_format("EVERPLAY_LOG_FORMAT"): LogFormat = LogFormat::Auto;
-    /// Adds the room kinds that `everplay bench` drives: `arena` (Confirmed) and `arena_ephemeral`.
+    /// Adds the room kinds that `everplay bench` drives, `arena` (Confirmed) and `arena_ephemeral`, and those of
+    /// `everplay chaos`, `chronicle` and `chronicle_slow`.
     bench_rooms("EVERPLAY_BENCH_ROOMS"): bool = false;
     /// How long a shutdown may take to make every room durable and close every connection.
     shutdown_deadline("EVERPLAY_SHUTDOWN_DEADLINE"): Duration = Duration::from_secs(10);

@@ -14,6 +14,9 @@
 mod app;
 mod arena;
 mod bench;
+#[cfg(feature = "cluster")]
+mod chaos;
+mod chronicle;
 mod cli;
 mod commands;
 pub mod config;

@@ -26,6 +26,7 @@ fn the_help_is_what_was_read_and_agreed_to() {
     check("help", &help(None));
     check("help-serve", &help(Some("serve")));
     check("help-bench", &help(Some("bench")));
+    check("help-chaos", &help(Some("chaos")));
 }
 
 fn task(arguments: &[&str]) -> Task {
@@ -42,6 +43,16 @@ fn serving_is_what_happens_without_a_command() {
     assert_eq!(port(&[]), 2567);
     assert_eq!(port(&["--port", "80"]), 80);
     assert_eq!(port(&["serve", "--port=81"]), 81);
+}
+
+#[test]
+fn chaos_does_what_is_named_in_its_own_order() {
+    let faults = |arguments: &[&str]| match task(arguments) {
+        Task::Chaos(task) => task.faults,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(faults(&["chaos"]), Fault::ALL);
+    assert_eq!(faults(&["chaos", "--faults", "redis,kill"]), [Fault::Kill, Fault::Redis]);
 }
 
 #[test]
