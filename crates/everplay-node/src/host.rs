@@ -32,7 +32,8 @@ use bytes::Bytes;
 use connections::{Connection, Connections, Parcels};
 use everplay_live::AppendError;
 use everplay_room::{
-    CatchUp, Durability, FrameKind, Input, Out, Recipients, Reply, RoomEngine, RoomKind, Step, Ticket, marker,
+    CATCH_UP_BYTES, CatchUp, Durability, FrameKind, Input, Out, RECENT_BYTES, Recipients, Reply, RoomEngine,
+    RoomKind, Step, Ticket, marker,
 };
 use everplay_types::{CloseCode, Millis, Seq};
 use everplay_wire::{msgpack, server_frame};
@@ -64,8 +65,10 @@ pub(crate) struct Host {
     connections: Connections,
     /// Where the journal ended when this host began.
     began_at: Seq,
-    /// The newest records, while clients are awaited that will have missed them.
+    /// The newest records, while there are clients that may have missed them.
     catch_up: Option<CatchUp>,
+    /// Clients whose sockets were kept are awaited.
+    awaiting: bool,
     tickets: HashMap<Ticket, oneshot::Sender<Reply>>,
     next_ticket: u64,
     paused: Option<&'static str>,
@@ -125,6 +128,7 @@ impl Host {
             connections: Connections::default(),
             began_at,
             catch_up: None,
+            awaiting: false,
             tickets: HashMap::new(),
             next_ticket: 0,
             paused: None,
@@ -212,6 +216,7 @@ impl Host {
                 inputs.extend(conns.into_iter().map(|conn| Input::Detached { conn }));
             }
             Command::Freeze(answer) => self.freeze(answer),
+            Command::Superseded => self.give_up(&Loss::Moved),
         }
     }
 
@@ -255,11 +260,8 @@ impl Host {
         }
         self.wake_at = step.wake_at;
         let durability = self.kind.settings().durability;
-        if !step.awaiting || !durability.journals_steps() {
-            self.catch_up = None;
-        } else if self.catch_up.is_none() {
-            self.catch_up = Some(CatchUp::new(self.journal.assigned()));
-        }
+        self.awaiting = step.awaiting;
+        self.keep_records(durability);
         // Rooms that only snapshot still need a beginning to recover from, and an end that outlives the process: they
         // stay in the directory until their last events were taken, which the last image holds.
         let beginning = durability.survives() && self.journal.assigned() == Seq::ZERO;
@@ -298,6 +300,17 @@ impl Host {
         self.journal.submit();
         self.release();
         self.pause_or_resume();
+    }
+
+    /// Keeps the newest records while there is someone who may miss them.
+    fn keep_records(&mut self, durability: Durability) {
+        if !durability.journals_steps() || !(self.awaiting || self.connections.any_outlive()) {
+            self.catch_up = None;
+            return;
+        }
+        let assigned = self.journal.assigned();
+        let catch_up = self.catch_up.get_or_insert_with(|| CatchUp::new(assigned));
+        catch_up.set_limit(if self.awaiting { CATCH_UP_BYTES } else { RECENT_BYTES });
     }
 
     /// Tells all kept sockets' nodes how far the journal is, once it is durable: after an image, the records before

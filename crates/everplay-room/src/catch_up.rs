@@ -17,8 +17,11 @@ use everplay_wire::server_frame;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Bytes of records kept at most. Whoever missed more gets a full state, which is smaller.
+/// Bytes of records kept at most while someone is awaited. Whoever missed more gets a full state, which is smaller.
 pub const CATCH_UP_BYTES: usize = 1 << 20;
+
+/// Bytes of records kept at most while nobody is: what a room writes until a broken way to its clients is noticed.
+pub const RECENT_BYTES: usize = 32 << 10;
 
 /// The newest records of a room, without a hole.
 #[derive(Debug, Clone)]
@@ -27,19 +30,30 @@ pub struct CatchUp {
     after: Seq,
     records: VecDeque<Bytes>,
     bytes: usize,
+    limit: usize,
 }
 
 impl CatchUp {
     /// Knows nothing up to `after`, and what is [`push`](Self::push)ed from there on.
     pub fn new(after: Seq) -> Self {
-        Self { after, records: VecDeque::new(), bytes: 0 }
+        Self { after, records: VecDeque::new(), bytes: 0, limit: CATCH_UP_BYTES }
     }
 
-    /// Takes the next record. The oldest are dropped beyond [`CATCH_UP_BYTES`].
+    /// Keeps at most this many bytes from now on; [`CATCH_UP_BYTES`] at first.
+    pub fn set_limit(&mut self, bytes: usize) {
+        self.limit = bytes;
+        self.trim();
+    }
+
+    /// Takes the next record. The oldest are dropped beyond the limit.
     pub fn push(&mut self, record: Bytes) {
         self.bytes += record.len();
         self.records.push_back(record);
-        while self.bytes > CATCH_UP_BYTES
+        self.trim();
+    }
+
+    fn trim(&mut self) {
+        while self.bytes > self.limit
             && let Some(oldest) = self.records.pop_front()
         {
             self.bytes -= oldest.len();

@@ -31,7 +31,7 @@ mod rng;
 mod room;
 mod settings;
 
-pub use catch_up::{CATCH_UP_BYTES, CatchUp, Missed};
+pub use catch_up::{CATCH_UP_BYTES, CatchUp, Missed, RECENT_BYTES};
 pub use client::Client;
 pub use context::{Context, TimerId};
 pub use effects::{FrameKind, Listing, Out, Recipients, Reply, ReserveError, Step};

@@ -29,6 +29,8 @@ pub(crate) enum Command {
     /// Stand still at a patch boundary, with everything taken before processed, durable and released. None: the room
     /// ended, or was given up meanwhile.
     Freeze(oneshot::Sender<Option<Frozen>>),
+    /// The room has a later owner; a journal with nothing to write would not notice.
+    Superseded,
 }
 
 /// What a frozen room waits for. A sender that goes away without a word thaws it.

@@ -116,7 +116,11 @@ impl Host {
                 Command::Reattach(reattach) => reattach.seats.iter().for_each(|seat| seat.sink.moved()),
                 Command::Detach(conns) => conns.iter().for_each(|conn| drop(self.connections.remove(conn))),
                 // Their askers see that nobody answers.
-                Command::Input(_) | Command::Ask { .. } | Command::Drain(_) | Command::Freeze(_) => {}
+                Command::Input(_)
+                | Command::Ask { .. }
+                | Command::Drain(_)
+                | Command::Freeze(_)
+                | Command::Superseded => {}
             }
         }
     }

@@ -92,7 +92,7 @@ impl Host {
             .filter(|(conn, _)| !again(conn))
             .map(|(conn, connection)| (connection.session.clone(), *conn))
             .collect();
-        let awaiting = self.catch_up.is_some()
+        let awaiting = self.awaiting
             || inputs.iter().any(|input| matches!(input, Input::Reattach(_) | Input::Detached { .. }));
         let absent = if awaiting { Absent::Awaited } else { Absent::Dropped };
         let behind = !self.kind.settings().durability.journals_steps();

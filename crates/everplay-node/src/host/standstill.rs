@@ -8,6 +8,9 @@
 //!
 //! Invariant: from `Still` on neither the engine runs nor the mailbox is read, so the image is the room.
 
+#[cfg(test)]
+mod tests;
+
 use super::{Control, Frozen, Host};
 use bytes::Bytes;
 use everplay_room::marker;
