@@ -198,6 +198,8 @@ pub struct SeatKept {
     pub full: bool,
     /// Numbered inputs it has sent on this connection.
     pub inputs: u32,
+    /// What the time stamps of those inputs add up to.
+    pub input_time: u32,
 }
 
 /// A question to another node.
@@ -584,7 +586,7 @@ mod tests {
                 room: room.clone(),
                 epoch: Epoch(2),
                 forwarded: Seq(10),
-                seats: vec![SeatKept { claim, acknowledged: true, full: false, inputs: 3 }],
+                seats: vec![SeatKept { claim, acknowledged: true, full: false, inputs: 3, input_time: 9 }],
             },
             Control::Suspect { node: Incarnation([7; 16]), silent: true },
             Control::Closed { conn: 1, code: CloseCode(1006) },

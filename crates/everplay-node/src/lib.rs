@@ -9,11 +9,15 @@
 //! send until the journal is durable up to that step; the room itself never waits. The registry knows the hosts,
 //! matchmaking chooses among them, recovery makes them from journals at start.
 //!
+//! A node may be one of several: then sockets of other nodes sit in rooms here and the other way round, rooms of a node
+//! that dies are taken over, and rooms move while they are played (module `cluster`).
+//!
 //! Calls [`everplay_room`] (rules), [`everplay_live`] (stores) and whoever implements [`ClientSink`] (sockets).
 //! Never imports the gateway: the program joins the two.
 
 mod ambient;
 mod clock;
+mod cluster;
 mod events;
 mod gate;
 mod host;
@@ -27,13 +31,14 @@ mod recovery;
 mod registry;
 
 pub use ambient::Ambient;
+pub use cluster::{ClusterHandle, ClusterParts, ClusterRoom, MoveError, NodeInfo};
 pub use events::{EventConsumer, Events, RoomEvent, TakeError};
 pub use link::{
     Attach, AttachError, ClientSink, PushError, Relay, RelayBatch, RelayItem, RelaySeat, RoomLink,
 };
 pub use matchmaking::{MatchError, MatchRequest, Method, Reservation};
 pub use metrics::describe_metrics;
-pub use node::{Drained, Handle, Node, Status};
+pub use node::{Drained, Handle, Node, RestoreError, Status};
 pub use options::{Kind, Limits, Options, SnapshotPolicy};
 pub use recovery::Restored;
 pub use registry::RoomInfo;

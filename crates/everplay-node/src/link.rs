@@ -3,7 +3,10 @@
 //! Sockets that another node holds are reached through that node's [`Relay`]: one call for each step and node,
 //! however many of its clients the step concerns.
 
+use crate::cluster::Seat;
 use crate::host::Command;
+use crate::node::Node;
+use crate::registry::RoomEntry;
 use bytes::Bytes;
 use everplay_room::{ConnId, FrameKind, Input};
 use everplay_types::{CloseCode, Epoch, RoomId, Seq, SessionId};
@@ -139,7 +142,7 @@ impl AttachError {
 /// Why a frame was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PushError {
-    /// The mailbox is full; the frame is given back. Wait with [`RoomLink::ready`].
+    /// The mailbox is full; the frame is given back. Try again in a moment.
     #[error("the room's mailbox is full")]
     Full(Bytes),
     /// The room is gone; its sink was told.
@@ -148,20 +151,52 @@ pub enum PushError {
 }
 
 /// A socket's way into its room. Dropping it without [`closed`](RoomLink::closed) counts as a lost connection.
-#[derive(Debug)]
 pub struct RoomLink {
-    pub(crate) conn: ConnId,
-    pub(crate) mailbox: mpsc::Sender<Command>,
-    pub(crate) messages_per_second: u32,
-    pub(crate) inputs: InputOptions,
-    pub(crate) reported: bool,
+    way: Way,
+    messages_per_second: u32,
+    inputs: InputOptions,
+    reported: bool,
+}
+
+enum Way {
+    /// Straight to the room's mailbox, for as long as the room is there.
+    Mailbox { conn: ConnId, mailbox: mpsc::Sender<Command> },
+    /// To wherever the room is.
+    Seat { node: Arc<Node>, seat: Arc<Seat> },
+}
+
+impl std::fmt::Debug for RoomLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.way {
+            Way::Mailbox { conn, .. } => f.debug_tuple("RoomLink").field(conn).finish(),
+            Way::Seat { seat, .. } => f.debug_tuple("RoomLink").field(seat).finish(),
+        }
+    }
 }
 
 impl RoomLink {
+    pub(crate) fn here(entry: &RoomEntry, conn: ConnId) -> Self {
+        Self {
+            way: Way::Mailbox { conn, mailbox: entry.mailbox.clone() },
+            messages_per_second: entry.messages_per_second,
+            inputs: entry.inputs,
+            reported: false,
+        }
+    }
+
+    pub(crate) fn in_cluster(node: Arc<Node>, seat: Arc<Seat>, messages_per_second: u32) -> Self {
+        let inputs = seat.input_options();
+        Self { way: Way::Seat { node, seat }, messages_per_second, inputs, reported: false }
+    }
+
     /// Hands over one frame.
     pub fn push(&self, bytes: Bytes) -> Result<(), PushError> {
-        let command = Command::Input(Input::Frame { conn: self.conn, bytes });
-        self.mailbox.try_send(command).map_err(|error| match error {
+        let (conn, mailbox) = match &self.way {
+            Way::Mailbox { conn, mailbox } => (*conn, mailbox),
+            Way::Seat { seat, .. } => return seat.push(bytes),
+        };
+        let command = Command::Input(Input::Frame { conn, bytes });
+        mailbox.try_send(command).map_err(|error| match error {
             mpsc::error::TrySendError::Full(Command::Input(Input::Frame { bytes, .. })) => {
                 PushError::Full(bytes)
             }
@@ -169,14 +204,14 @@ impl RoomLink {
         })
     }
 
-    /// Waits until the mailbox has room. Returns false when the room is gone.
-    pub async fn ready(&self) -> bool {
-        self.mailbox.reserve().await.is_ok()
-    }
-
     /// Asks for one full state, because patches were dropped.
     pub fn resync(&self) {
-        self.insist(Input::Resync { conn: self.conn });
+        match &self.way {
+            Way::Mailbox { conn, mailbox } => {
+                insist(mailbox, Input::Resync { conn: *conn });
+            }
+            Way::Seat { seat, .. } => seat.resync(),
+        }
     }
 
     /// The socket is closed.
@@ -198,18 +233,28 @@ impl RoomLink {
         if std::mem::replace(&mut self.reported, true) {
             return;
         }
-        self.insist(Input::Closed { conn: self.conn, code });
+        match &self.way {
+            Way::Mailbox { conn, mailbox } => {
+                insist(mailbox, Input::Closed { conn: *conn, code });
+            }
+            Way::Seat { node, seat } => node.seat_closed(seat, code),
+        }
     }
+}
 
-    /// Hands over what must not be lost because the mailbox was full at this moment. A room that is gone has told
-    /// its sink.
-    fn insist(&self, input: Input) {
-        if let Err(mpsc::error::TrySendError::Full(command)) = self.mailbox.try_send(Command::Input(input)) {
-            let mailbox = self.mailbox.clone();
+/// Hands over what must not be lost because the mailbox was full at this moment. False: the room is gone; it has told its
+/// sinks.
+pub(crate) fn insist(mailbox: &mpsc::Sender<Command>, input: Input) -> bool {
+    match mailbox.try_send(Command::Input(input)) {
+        Ok(()) => true,
+        Err(mpsc::error::TrySendError::Full(command)) => {
+            let mailbox = mailbox.clone();
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 runtime.spawn(async move { mailbox.send(command).await });
             }
+            true
         }
+        Err(mpsc::error::TrySendError::Closed(_)) => false,
     }
 }
 

@@ -1,8 +1,9 @@
-//! Chooses rooms and sells seats.
+//! Chooses rooms and sells seats, on this node and, in a cluster, on the others.
 //!
 //! The room itself is the only one who gives a seat; what is known here are listings, which may be a moment old.
 //! A room that filled up meanwhile says so and the next one is tried.
 
+use crate::cluster::Elsewhere;
 use crate::host::{Command, Question};
 use crate::metrics as names;
 use crate::node::{Node, Phase};
@@ -10,14 +11,21 @@ use crate::options::Kind;
 use crate::registry::RoomEntry;
 use everplay_room::{AuthRequest, Refusal, Reply, ReserveError};
 use everplay_types::{ErrorCode, ProcessId, RoomId, SessionId};
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
 /// How often a room that filled up meanwhile is replaced by another candidate.
 const TRIES: usize = 5;
+
+/// How often a room that went away under the question is looked for elsewhere: together longer than a hand-over.
+const MOVING_TRIES: u32 = 20;
+/// Pause between two looks.
+const MOVING_PAUSE: Duration = Duration::from_millis(50);
 
 /// Characters of a session id, 6 random bits each.
 const SESSION_ID_LEN: usize = 16;
@@ -130,31 +138,63 @@ impl Node {
             Phase::Restoring => {
                 return Err(MatchError { code: 503, message: "rooms are being restored".into() });
             }
+            // Others may have the room, or make it.
+            Phase::Draining if self.roomiest().is_some() => {}
             Phase::Draining => {
                 return Err(MatchError { code: 503, message: "the server is shutting down".into() });
             }
         }
         match request.method {
             Method::Reconnect => self.reconnect(&request).await,
-            Method::JoinById => {
-                let entry = self.room(&request.target)?;
-                let auth = authorise(self.kind(&entry.kind)?, &request)?;
-                self.reserve(&entry, &request.options, &auth).await.map_err(|error| refusal_of(&entry, error))
-            }
+            Method::JoinById => self.join_by_id(&request).await,
             Method::Create => {
                 let kind = self.kind(&request.target)?;
                 let auth = authorise(kind, &request)?;
-                self.create_and_reserve(kind, &request.options, &auth).await
+                self.create_anywhere(kind, &request.options, &auth).await
             }
             Method::Join | Method::JoinOrCreate => self.find(&request).await,
         }
+    }
+
+    async fn join_by_id(&self, request: &MatchRequest) -> Result<Reservation, MatchError> {
+        let id = &request.target;
+        let mut auth = None;
+        for _ in 0..MOVING_TRIES {
+            let here = self.registry.get(id);
+            let there = self.line_elsewhere(id);
+            let kind = match (&here, &there) {
+                (Some(entry), _) => entry.kind.to_string(),
+                (None, Some((_, line))) => line.kind.clone(),
+                (None, None) => break,
+            };
+            if auth.is_none() {
+                auth = Some(authorise(self.kind(&kind)?, request)?);
+            }
+            let auth = auth.as_ref().unwrap_or(&serde_json::Value::Null);
+            if let Some(entry) = here {
+                match self.reserve(&entry, &request.options, auth).await {
+                    Ok(reservation) => return Ok(reservation),
+                    // It may be on its way to another node.
+                    Err(None) if self.cluster().is_some() => {}
+                    Err(error) => return Err(refusal_of(&entry, error)),
+                }
+            } else if let Some((owner, line)) = there {
+                match self.reserve_elsewhere(owner, line.id, &request.options, auth).await {
+                    Ok(reservation) => return Ok(reservation),
+                    Err(Elsewhere::Refused(error)) => return Err(error),
+                    Err(Elsewhere::Gone) => {}
+                }
+            }
+            tokio::time::sleep(MOVING_PAUSE).await;
+        }
+        Err(MatchError::new(ErrorCode::INVALID_ROOM_ID, format!("room \"{id}\" not found")))
     }
 
     async fn find(self: &Arc<Self>, request: &MatchRequest) -> Result<Reservation, MatchError> {
         let kind = self.kind(&request.target)?;
         let auth = authorise(kind, request)?;
         let filters = filters_of(kind, &request.options);
-        if let Some(reservation) = self.join_existing(kind, &filters, request, &auth).await? {
+        if let Some(reservation) = self.join_existing(kind, &filters, &request.options, &auth).await? {
             return Ok(reservation);
         }
         if request.method == Method::Join {
@@ -163,51 +203,123 @@ impl Node {
                 "no rooms found with provided criteria",
             ));
         }
+        // One node decides for equal filters, so that callers on all nodes share the room.
+        if let Some(decider) = self.decider(kind.kind.name(), &filters) {
+            let found =
+                self.find_or_create_elsewhere(decider, kind.kind.name(), &request.options, &auth).await;
+            if let Some(found) = found {
+                return found;
+            }
+        }
+        self.find_or_create(kind.kind.name(), &request.options, &auth).await
+    }
+
+    /// Joins a room that fits or makes one, as the node that decides for these filters.
+    pub(crate) async fn find_or_create(
+        self: &Arc<Self>,
+        kind: &str,
+        options: &serde_json::Value,
+        auth: &serde_json::Value,
+    ) -> Result<Reservation, MatchError> {
+        let kind = self.kind(kind)?;
+        let filters = filters_of(kind, options);
         // One creation at a time for equal filters: callers at the same moment share the room.
         let lock = self.creation_lock(kind.kind.name(), &filters);
         let _creating = lock.lock().await;
-        if let Some(reservation) = self.join_existing(kind, &filters, request, &auth).await? {
+        if let Some(reservation) = self.join_existing(kind, &filters, options, auth).await? {
             return Ok(reservation);
         }
-        self.create_and_reserve(kind, &request.options, &auth).await
+        self.create_anywhere(kind, options, auth).await
     }
 
     async fn join_existing(
         &self,
         kind: &Kind,
         filters: &serde_json::Map<String, serde_json::Value>,
-        request: &MatchRequest,
+        options: &serde_json::Value,
         auth: &serde_json::Value,
     ) -> Result<Option<Reservation>, MatchError> {
+        let name = kind.kind.name();
+        let mut tried = HashSet::new();
         for _ in 0..TRIES {
-            let Some(entry) = self.registry.candidate(kind.kind.name(), filters) else { return Ok(None) };
-            match self.reserve(&entry, &request.options, auth).await {
-                Ok(reservation) => return Ok(Some(reservation)),
-                Err(Some(_)) => {}
-                Err(None) => self.registry.remove(&entry),
+            // Rooms of a node that drains are about to move: they are joined where they come to be.
+            let here = Some(()).filter(|()| self.phase() == Phase::Ready);
+            let here = here.and_then(|()| self.registry.candidate(name, filters));
+            let there = self.candidate_elsewhere(name, filters, &tried);
+            match (here, there) {
+                (None, None) => return Ok(None),
+                (Some(entry), there)
+                    if there.as_ref().is_none_or(|(_, line)| {
+                        (entry.created_at, &entry.id) <= (line.created_at, &line.id)
+                    }) =>
+                {
+                    match self.reserve(&entry, options, auth).await {
+                        Ok(reservation) => return Ok(Some(reservation)),
+                        Err(Some(_)) => {}
+                        Err(None) => self.registry.remove(&entry),
+                    }
+                }
+                (_, Some((owner, line))) => {
+                    tried.insert(line.id.clone());
+                    if let Ok(reservation) = self.reserve_elsewhere(owner, line.id, options, auth).await {
+                        return Ok(Some(reservation));
+                    }
+                }
+                (Some(_), None) => {
+                    unreachable!("the arm above takes a room here when there is none elsewhere")
+                }
             }
         }
         Ok(None)
     }
 
-    async fn create_and_reserve(
+    /// Makes a room on the node with the fewest.
+    async fn create_anywhere(
         self: &Arc<Self>,
         kind: &Kind,
         options: &serde_json::Value,
         auth: &serde_json::Value,
     ) -> Result<Reservation, MatchError> {
+        if let Some(node) = self.roomiest()
+            && let Some(created) = self.create_elsewhere(node, kind.kind.name(), options, auth).await
+        {
+            return created;
+        }
+        self.create_here(kind.kind.name(), options, auth).await
+    }
+
+    pub(crate) async fn create_here(
+        self: &Arc<Self>,
+        kind: &str,
+        options: &serde_json::Value,
+        auth: &serde_json::Value,
+    ) -> Result<Reservation, MatchError> {
+        if self.phase() == Phase::Draining {
+            return Err(MatchError { code: 503, message: "the server is shutting down".into() });
+        }
+        let kind = self.kind(kind)?;
         let entry = self.create_room(kind, options, filters_of(kind, options)).await?;
-        self.reserve(&entry, options, auth).await.map_err(|error| refusal_of(&entry, error))
+        self.reserve_here(&entry, options, auth).await
+    }
+
+    pub(crate) async fn reserve_here(
+        &self,
+        entry: &Arc<RoomEntry>,
+        options: &serde_json::Value,
+        auth: &serde_json::Value,
+    ) -> Result<Reservation, MatchError> {
+        self.reserve(entry, options, auth).await.map_err(|error| refusal_of(entry, error))
     }
 
     /// Err(None): the room is gone.
-    async fn reserve(
+    pub(crate) async fn reserve(
         &self,
         entry: &Arc<RoomEntry>,
         options: &serde_json::Value,
         auth: &serde_json::Value,
     ) -> Result<Reservation, Option<ReserveError>> {
-        let session = SessionId::new(self.options.ambient.id(SESSION_ID_LEN)).expect("the alphabet is that of ids");
+        let session =
+            SessionId::new(self.options.ambient.id(SESSION_ID_LEN)).expect("the alphabet is that of ids");
         let question =
             Question::Reserve { session: session.clone(), options: options.clone(), auth: auth.clone() };
         entry.asked.fetch_add(1, Ordering::Relaxed);
@@ -225,15 +337,25 @@ impl Node {
         let Some(token) = token else {
             return Err(MatchError::new(ErrorCode::UNHANDLED, "'reconnectionToken' must be provided"));
         };
-        let entry = self.registry.get(&request.target).ok_or_else(|| {
+        let expired = || MatchError::new(ErrorCode::EXPIRED, "reconnection token invalid or expired.");
+        if let Some(entry) = self.registry.get(&request.target) {
+            let session = self.session_here(&entry, token.to_owned()).await.ok_or_else(expired)?;
+            return Ok(self.reservation(&entry, session));
+        }
+        let (owner, line) = self.line_elsewhere(&request.target).ok_or_else(|| {
             MatchError::new(
                 ErrorCode::INVALID_ROOM_ID,
                 format!("room \"{}\" has been disposed.", request.target),
             )
         })?;
-        match ask(&entry, Question::FindSession { token: token.to_owned() }).await {
-            Some(Reply::Session(Some(session))) => Ok(self.reservation(&entry, session)),
-            _ => Err(MatchError::new(ErrorCode::EXPIRED, "reconnection token invalid or expired.")),
+        self.session_elsewhere(owner, line.id, token).await.ok_or_else(expired)
+    }
+
+    /// The session a reconnection token of a room here belongs to.
+    pub(crate) async fn session_here(&self, entry: &Arc<RoomEntry>, token: String) -> Option<SessionId> {
+        match ask(entry, Question::FindSession { token }).await {
+            Some(Reply::Session(session)) => session,
+            _ => None,
         }
     }
 
@@ -247,12 +369,6 @@ impl Node {
             clients: listing.clients,
             max_clients: listing.max_clients,
         }
-    }
-
-    fn room(&self, id: &str) -> Result<Arc<RoomEntry>, MatchError> {
-        self.registry
-            .get(id)
-            .ok_or_else(|| MatchError::new(ErrorCode::INVALID_ROOM_ID, format!("room \"{id}\" not found")))
     }
 
     fn kind(&self, name: &str) -> Result<&Kind, MatchError> {
@@ -279,7 +395,7 @@ fn authorise(kind: &Kind, request: &MatchRequest) -> Result<serde_json::Value, M
     }
 }
 
-fn refusal_of(entry: &RoomEntry, error: Option<ReserveError>) -> MatchError {
+pub(crate) fn refusal_of(entry: &RoomEntry, error: Option<ReserveError>) -> MatchError {
     let id = &entry.id;
     match error {
         Some(ReserveError::Full) => MatchError::new(ErrorCode::UNHANDLED, format!("{id} is already full.")),

@@ -14,6 +14,11 @@ pub(crate) const ROOMS_PAUSED: &str = "everplay_rooms_paused_total";
 pub(crate) const TICK_OVERRUNS: &str = "everplay_tick_overruns_total";
 pub(crate) const FRAMES_SENT: &str = "everplay_frames_sent_total";
 pub(crate) const CONFIRM_SECONDS: &str = "everplay_confirm_seconds";
+pub(crate) const STALE_FRAMES: &str = "everplay_stale_frames_total";
+pub(crate) const NODES_LOST: &str = "everplay_nodes_lost_total";
+pub(crate) const TAKEOVER_SECONDS: &str = "everplay_takeover_seconds";
+pub(crate) const ROOMS_MOVED: &str = "everplay_rooms_moved_total";
+pub(crate) const MOVE_SECONDS: &str = "everplay_move_seconds";
 pub(crate) const EVENTS_TAKEN: &str = "everplay_events_taken_total";
 pub(crate) const EVENTS_SENSELESS: &str = "everplay_events_senseless_total";
 pub(crate) const EVENT_RETRIES: &str = "everplay_event_retries_total";
@@ -60,5 +65,22 @@ pub fn describe_metrics() {
     describe_counter!(TICK_OVERRUNS, Unit::Count, "Simulation steps skipped because a room fell behind");
     describe_counter!(FRAMES_SENT, Unit::Count, "Frames handed to sockets");
     describe_histogram!(CONFIRM_SECONDS, Unit::Seconds, "From a step to its release by the journal");
+    describe_counter!(
+        STALE_FRAMES,
+        Unit::Count,
+        "Frames of earlier owners of a room, dropped before any socket"
+    );
+    describe_counter!(NODES_LOST, Unit::Count, "Nodes that this one found dead");
+    describe_histogram!(
+        TAKEOVER_SECONDS,
+        Unit::Seconds,
+        "From a node's death as noticed here to its last room taken over by this node"
+    );
+    describe_counter!(ROOMS_MOVED, Unit::Count, "Rooms handed over to another node");
+    describe_histogram!(
+        MOVE_SECONDS,
+        Unit::Seconds,
+        "From the first word of a hand-over to the room being elsewhere"
+    );
     describe_counter!(MATCHMAKE, Unit::Count, "Matchmaking requests, by method and outcome");
 }

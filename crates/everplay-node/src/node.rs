@@ -1,4 +1,5 @@
 use crate::clock::Beat;
+use crate::cluster::{Cluster, ClusterParts};
 use crate::host::{Command, Host};
 use crate::journal::RoomJournal;
 use crate::link::{Attach, AttachError, ClientSink, RoomLink};
@@ -8,8 +9,8 @@ use crate::options::{Kind, Options};
 use crate::recovery::Restored;
 use crate::registry::{NewRoom, Registry, RoomEntry, RoomInfo};
 use everplay_live::{
-    Arbiter, Chain, GrantError, Incarnation, LiveStore, LoadError, LoadedRoom, Pending, Position,
-    RegisterError, Registration, RoomError,
+    Arbiter, ArbiterError, Chain, GrantError, Incarnation, LiveStore, LoadError, LoadedRoom, Pending,
+    Position, RegisterError, Registration, RoomError,
 };
 use everplay_room::{Birth, CatchUp, ConnId, Connect, RoomEngine};
 use everplay_types::{Epoch, ErrorCode, RoomId, RoomKey, Seq, Token};
@@ -20,6 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -42,7 +44,9 @@ pub struct Node {
     creating: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
     pub(crate) beat: Beat,
     /// True ends every host; each holds a receiver until it is gone.
-    ended: watch::Sender<bool>,
+    pub(crate) ended: watch::Sender<bool>,
+    /// The other nodes, if it is one of several.
+    pub(crate) cluster: Option<Cluster>,
 }
 
 /// Where the node is in its life.
@@ -76,9 +80,22 @@ pub struct Status {
     pub paused: usize,
 }
 
+/// Why rooms could not be brought back.
+#[derive(Debug, Error)]
+pub enum RestoreError {
+    /// The directory cannot be read.
+    #[error(transparent)]
+    Store(#[from] RoomError),
+    /// The arbiter does not list this node, or the others.
+    #[error("the cluster cannot be joined: {0}")]
+    Join(#[from] ArbiterError),
+}
+
 /// What a drain came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
+    /// Rooms that play on elsewhere.
+    pub moved: usize,
     /// Rooms with everything durable.
     pub settled: usize,
     /// Rooms that did not finish in time; their unconfirmed steps were not seen by anyone.
@@ -86,28 +103,60 @@ pub struct Drained {
 }
 
 impl Node {
-    /// A node that runs nothing yet. [`Handle::restore`] comes first.
+    /// A node that is alone on its stores and runs nothing yet. [`Handle::restore`] comes first.
     pub fn start(
         options: Options,
         kinds: Vec<Kind>,
         live: Arc<dyn LiveStore>,
         arbiter: Arc<dyn Arbiter>,
     ) -> Handle {
+        Self::build(options, kinds, live, arbiter, None)
+    }
+
+    /// A node that shares its stores with others. [`Handle::restore`] comes first.
+    pub fn start_in_cluster(
+        options: Options,
+        kinds: Vec<Kind>,
+        live: Arc<dyn LiveStore>,
+        arbiter: Arc<dyn Arbiter>,
+        parts: ClusterParts,
+    ) -> Handle {
+        Self::build(options, kinds, live, arbiter, Some(parts))
+    }
+
+    fn build(
+        options: Options,
+        kinds: Vec<Kind>,
+        live: Arc<dyn LiveStore>,
+        arbiter: Arc<dyn Arbiter>,
+        parts: Option<ClusterParts>,
+    ) -> Handle {
         let kinds = kinds.into_iter().map(|kind| (kind.kind.name().to_owned(), kind)).collect();
-        let incarnation = Incarnation(options.ambient.bytes());
+        let incarnation = match &parts {
+            Some(parts) => parts.row.incarnation,
+            None => Incarnation(options.ambient.bytes()),
+        };
+        let registry = Registry::default();
+        let cluster = parts.map(|parts| Cluster::new(parts, &registry));
         Handle(Arc::new(Node {
             options,
             kinds,
             live,
             arbiter,
             incarnation,
-            registry: Registry::default(),
+            registry,
             phase: AtomicU8::new(0),
             next_conn: AtomicU64::new(1),
             creating: Mutex::default(),
             beat: Beat::new(),
             ended: watch::Sender::new(false),
+            cluster,
         }))
+    }
+
+    /// A number for a connection that no other of this node has.
+    pub(crate) fn next_conn(&self) -> ConnId {
+        ConnId(self.next_conn.fetch_add(1, Ordering::Relaxed))
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -258,6 +307,7 @@ impl Node {
             messages_per_second: kind.kind.settings().messages_per_second,
             inputs: kind.kind.input_options(),
         });
+        entry.set_progress(journal.token().epoch, journal.durable(), None);
         let kind = Arc::clone(&kind.kind);
         let host = Host::new(Arc::clone(self), kind, Arc::clone(&entry), mailbox, engine, journal);
         let host = host.recovered(tail);
@@ -306,9 +356,13 @@ impl Handle {
         &self.0
     }
 
-    /// Brings back every room of the directory; the node takes joins when this returns.
-    pub async fn restore(&self) -> Result<Restored, RoomError> {
-        let restored = crate::recovery::restore(self.node()).await?;
+    /// Brings back every room of the directory, or in a cluster this node's share of those that have no living owner;
+    /// the node takes joins when this returns.
+    pub async fn restore(&self) -> Result<Restored, RestoreError> {
+        let restored = match self.0.cluster() {
+            None => crate::recovery::restore(self.node()).await?,
+            Some(_) => self.0.join_cluster().await?,
+        };
         self.0.restored();
         Ok(restored)
     }
@@ -320,6 +374,9 @@ impl Handle {
 
     /// Hands a socket to its room. The room itself answers through the sink, also when it refuses the seat.
     pub async fn attach(&self, attach: Attach, sink: Arc<dyn ClientSink>) -> Result<RoomLink, AttachError> {
+        if self.0.cluster().is_some() {
+            return self.0.attach_in_cluster(attach, sink).await;
+        }
         match self.0.phase() {
             Phase::Draining => return Err(AttachError::Draining),
             Phase::Restoring | Phase::Ready => {}
@@ -328,7 +385,7 @@ impl Handle {
             let restoring = self.0.phase() == Phase::Restoring;
             return Err(if restoring { AttachError::Restoring } else { AttachError::NoSuchRoom });
         };
-        let conn = ConnId(self.0.next_conn.fetch_add(1, Ordering::Relaxed));
+        let conn = self.0.next_conn();
         let connect = Connect {
             conn,
             session: attach.session,
@@ -338,13 +395,7 @@ impl Handle {
         };
         let sent = entry.mailbox.send(Command::Attach { connect, sink }).await;
         sent.map_err(|_| AttachError::NoSuchRoom)?;
-        Ok(RoomLink {
-            conn,
-            mailbox: entry.mailbox.clone(),
-            messages_per_second: entry.messages_per_second,
-            inputs: entry.inputs,
-            reported: false,
-        })
+        Ok(RoomLink::here(&entry, conn))
     }
 
     /// All rooms, oldest first; only what is durable.
@@ -362,11 +413,13 @@ impl Handle {
         self.0.phase() == Phase::Ready
     }
 
-    /// Takes no more joins and brings every room to a durable stand. Clients stay attached and get what was
-    /// confirmed; close their sockets afterwards with a code that makes them come back.
+    /// Takes no more joins. In a cluster every room is handed over to another node, as far as seven tenths of the time
+    /// allow; what is left, and every room of a node that is alone, is brought to a durable stand. Clients stay
+    /// attached, to where their room is; close their sockets afterwards with a code that makes them come back.
     pub async fn drain(&self, deadline: Duration) -> Drained {
         self.0.phase.store(2, Ordering::Release);
         let until = Instant::now() + deadline;
+        let moved = self.0.leave_rooms(Instant::now() + deadline * 7 / 10).await;
         let mut waiting = Vec::new();
         for entry in self.0.registry.entries() {
             let (done, settled) = oneshot::channel();
@@ -374,7 +427,7 @@ impl Handle {
             let sent = tokio::time::timeout_at(until, entry.mailbox.send(Command::Drain(done))).await;
             waiting.push((matches!(sent, Ok(Ok(()))), settled));
         }
-        let mut drained = Drained { settled: 0, unsettled: 0 };
+        let mut drained = Drained { moved, settled: 0, unsettled: 0 };
         for (sent, settled) in waiting {
             match sent && matches!(tokio::time::timeout_at(until, settled).await, Ok(Ok(()))) {
                 true => drained.settled += 1,
@@ -393,6 +446,7 @@ impl Handle {
 
     /// [`abandon`](Self::abandon)s the rooms and waits until none holds the stores any more.
     pub async fn end(&self) {
+        self.0.leave_cluster().await;
         self.abandon();
         self.0.ended.closed().await;
     }

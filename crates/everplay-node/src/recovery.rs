@@ -1,4 +1,4 @@
-//! Brings the rooms of the directory back at start.
+//! Brings rooms back: those of the directory at start, those of a node that died, one that another node hands over.
 //!
 //! For each: grant, seal, *then* load, rebuild, epoch-start record, live. What cannot be read is quarantined with
 //! its reason; it is never begun anew. The other rooms go on.
@@ -6,8 +6,11 @@
 use crate::host::{panic_message, tail_of};
 use crate::metrics as names;
 use crate::node::{Node, Registered};
-use everplay_live::{DirectoryEntry, LoadError, RoomError, RoomState};
-use everplay_types::RoomId;
+use crate::options::Kind;
+use bytes::Bytes;
+use everplay_live::{DirectoryEntry, Grant, LoadError, Position, RoomError, RoomState};
+use everplay_room::{Absent, CatchUp, Outgoing, ReviveError, RoomEngine};
+use everplay_types::{Epoch, RoomId, RoomKey, Token};
 use futures_util::StreamExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,7 +30,8 @@ pub struct Restored {
     pub took: Duration,
 }
 
-enum Outcome {
+/// What became of one room.
+pub(crate) enum Outcome {
     Live,
     Ended,
     Quarantined(RoomId, String),
@@ -39,7 +43,7 @@ pub(crate) async fn restore(node: &Arc<Node>) -> Result<Restored, RoomError> {
     let entries = node.live.list(Some(node.options.customer.clone())).await?;
     let mut restored = Restored::default();
     let mut outcomes = futures_util::stream::iter(entries)
-        .map(|entry| restore_room(node, entry))
+        .map(|entry| restore_room(node, entry, None, Absent::Dropped))
         .buffer_unordered(node.options.limits.restoring);
     while let Some(outcome) = outcomes.next().await {
         match outcome {
@@ -55,7 +59,32 @@ pub(crate) async fn restore(node: &Arc<Node>) -> Result<Restored, RoomError> {
     Ok(restored)
 }
 
-async fn restore_room(node: &Arc<Node>, entry: DirectoryEntry) -> Outcome {
+/// Takes a room over whose owner is gone.
+pub(crate) async fn adopt(node: &Arc<Node>, room: RoomKey, grant: Grant) -> Outcome {
+    let id = room.room.clone();
+    if node.registry.get(&id).is_some_and(|entry| entry.epoch() >= grant.token.epoch) {
+        return Outcome::Stranded(id, "it is here".to_owned());
+    }
+    match node.live.find(room.clone()).await {
+        Ok(Some(entry)) => restore_room(node, entry, Some(grant.token.epoch), Absent::Awaited).await,
+        Ok(None) => {
+            // Granted and never registered, or closed and never retired: nobody was told of it.
+            if let Err(error) = node.arbiter.retire(room, grant.token).await {
+                tracing::debug!(room.id = %id, %error, "the arbiter still knows a room that has no journal");
+            }
+            Outcome::Ended
+        }
+        Err(error) => Outcome::Stranded(id, error.to_string()),
+    }
+}
+
+/// `seen` is the epoch of the owner it is taken from, when that is known.
+async fn restore_room(
+    node: &Arc<Node>,
+    entry: DirectoryEntry,
+    seen: Option<Epoch>,
+    absent: Absent,
+) -> Outcome {
     let id = entry.room.room.clone();
     if let RoomState::Quarantined { reason } = entry.state {
         return Outcome::Quarantined(id, reason);
@@ -64,8 +93,14 @@ async fn restore_room(node: &Arc<Node>, entry: DirectoryEntry) -> Outcome {
         return Outcome::Stranded(id, format!("this program has no room kind {:?}", entry.kind));
     };
     let owned = async {
-        let current = node.arbiter.current(entry.room.clone()).await.map_err(|error| error.to_string())?;
-        let seen = current.map(|grant| grant.token.epoch).unwrap_or(entry.token.epoch).max(entry.token.epoch);
+        let seen = match seen {
+            Some(seen) => seen,
+            None => {
+                let current =
+                    node.arbiter.current(entry.room.clone()).await.map_err(|error| error.to_string())?;
+                current.map(|grant| grant.token.epoch).unwrap_or(entry.token.epoch).max(entry.token.epoch)
+            }
+        };
         let token = node.grant(&entry.room, seen).await?;
         let position = node.live.seal(entry.room.clone(), token).await.map_err(|error| error.to_string())?;
         Ok::<_, String>((token, position))
@@ -75,6 +110,24 @@ async fn restore_room(node: &Arc<Node>, entry: DirectoryEntry) -> Outcome {
         // Nothing is wrong with the room; it is not ours, or not yet.
         Err(reason) => return Outcome::Stranded(id, reason),
     };
+    if position.last == everplay_types::Seq::ZERO {
+        // Registered, and nothing confirmed: nobody was told of this room.
+        node.forget(&id, token);
+        return Outcome::Ended;
+    }
+    let registered: Registered = serde_json::from_slice(&entry.listing).unwrap_or_default();
+    read_and_host(node, kind, id, registered, token, absent).await
+}
+
+/// Reads a room that this node has sealed, and runs it.
+async fn read_and_host(
+    node: &Arc<Node>,
+    kind: &Kind,
+    id: RoomId,
+    registered: Registered,
+    token: Token,
+    absent: Absent,
+) -> Outcome {
     let loaded = match load(node, &id).await {
         Ok(loaded) => loaded,
         Err(LoadError::Corrupt(corruption)) => return quarantine(node, id, corruption.to_string()),
@@ -83,35 +136,93 @@ async fn restore_room(node: &Arc<Node>, entry: DirectoryEntry) -> Outcome {
     for passed_over in &loaded.passed_over {
         tracing::warn!(room.id = %id, damage = %passed_over, "a damaged snapshot was passed over");
     }
-    if position.last == everplay_types::Seq::ZERO {
-        // Registered, and nothing confirmed: nobody was told of this room.
-        node.forget(&id, token);
-        return Outcome::Ended;
-    }
     let snapshot = loaded.snapshot.as_ref().map(|snapshot| snapshot.bytes.as_ref());
     let records: Vec<&[u8]> = loaded.tail.iter().map(|entry| entry.payload.as_ref()).collect();
-    let engine = catch_unwind(AssertUnwindSafe(|| {
-        let mut engine = kind.kind.revive(&id, snapshot, &records)?;
-        engine.resume(&[], everplay_room::Absent::Dropped);
-        Ok::<_, everplay_room::ReviveError>(engine)
-    }));
-    let engine = match engine {
-        Ok(Ok(engine)) => engine,
-        Ok(Err(everplay_room::ReviveError::Ended { outbox })) => {
+    let engine = match rebuild(kind, &id, snapshot, &records, absent) {
+        Ok(engine) => engine,
+        Err(Unfit::Ended(outbox)) => {
             node.tell_and_forget(&id, kind.kind.name(), token, outbox);
             return Outcome::Ended;
         }
-        Ok(Err(error)) => return quarantine(node, id, error.to_string()),
-        Err(panic) => {
-            let reason = format!("the restored hook failed: {}", panic_message(panic.as_ref()));
-            return quarantine(node, id, reason);
-        }
+        Err(Unfit::Broken(reason)) => return quarantine(node, id, reason),
     };
-    let registered: Registered = serde_json::from_slice(&entry.listing).unwrap_or_default();
     let journal = node.journal(&id, token, loaded.position);
     let tail = tail_of(&loaded);
     node.host(kind, id, registered, engine, journal, tail);
     Outcome::Live
+}
+
+/// Why a room that was read cannot run.
+enum Unfit {
+    /// With what it had still to tell.
+    Ended(Vec<Outgoing>),
+    Broken(String),
+}
+
+fn rebuild(
+    kind: &Kind,
+    id: &RoomId,
+    snapshot: Option<&[u8]>,
+    records: &[&[u8]],
+    absent: Absent,
+) -> Result<Box<dyn RoomEngine>, Unfit> {
+    let engine = catch_unwind(AssertUnwindSafe(|| {
+        let mut engine = kind.kind.revive(id, snapshot, records)?;
+        engine.resume(&[], absent);
+        Ok::<_, ReviveError>(engine)
+    }));
+    match engine {
+        Ok(Ok(engine)) => Ok(engine),
+        Ok(Err(ReviveError::Ended { outbox })) => Err(Unfit::Ended(outbox)),
+        Ok(Err(error)) => Err(Unfit::Broken(error.to_string())),
+        Err(panic) => {
+            Err(Unfit::Broken(format!("the restored hook failed: {}", panic_message(panic.as_ref()))))
+        }
+    }
+}
+
+/// A room as another node hands it over.
+pub(crate) struct Adopted {
+    pub(crate) room: RoomId,
+    pub(crate) kind: String,
+    pub(crate) registered: Registered,
+    /// What it was last written with.
+    pub(crate) token: Token,
+    /// Where its journal ends, and its image stands.
+    pub(crate) position: Position,
+}
+
+/// Takes a room from a node that stands it still. The image counts only if the journal ends where it stands once it is
+/// sealed: the old owner may have gone on meanwhile. Errors: a sentence for the other node's log.
+pub(crate) async fn adopt_image(node: &Arc<Node>, adopted: Adopted, image: Bytes) -> Result<(), String> {
+    let Adopted { room: id, kind, registered, token, position } = adopted;
+    let kind = node.kinds.get(&kind).ok_or_else(|| format!("this program has no room kind {kind:?}"))?;
+    if node.registry.len() >= node.options.limits.rooms {
+        return Err(format!("this node runs {} rooms and takes no more", node.options.limits.rooms));
+    }
+    // Before anything is granted: an image that cannot be read leaves the room where it is.
+    let engine = match rebuild(kind, &id, Some(&image), &[], Absent::Awaited) {
+        Ok(engine) => engine,
+        Err(Unfit::Ended(_)) => return Err("the room has ended".to_owned()),
+        Err(Unfit::Broken(reason)) => return Err(reason),
+    };
+    let key = node.key(&id);
+    let mut journal = node.journal(&id, token, position);
+    if kind.kind.settings().durability.survives() {
+        let token = node.grant(&key, token.epoch).await?;
+        let sealed = node.live.seal(key, token).await.map_err(|error| error.to_string())?;
+        if sealed != position {
+            return match read_and_host(node, kind, id, registered, token, Absent::Awaited).await {
+                Outcome::Live => Ok(()),
+                Outcome::Ended => Err("the room has ended".to_owned()),
+                Outcome::Quarantined(_, reason) | Outcome::Stranded(_, reason) => Err(reason),
+            };
+        }
+        journal = node.journal(&id, token, position);
+    }
+    let tail = CatchUp::new(position.last);
+    node.host(kind, id, registered, engine, journal, tail);
+    Ok(())
 }
 
 async fn load(node: &Node, id: &RoomId) -> Result<everplay_live::LoadedRoom, LoadError> {

@@ -5,8 +5,8 @@ use everplay_wire::InputOptions;
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
 
 /// The rooms of this node, and which of them take clients.
@@ -16,6 +16,16 @@ pub(crate) struct Registry {
     /// Per kind, in order of creation: older rooms fill up first.
     open: RwLock<HashMap<Arc<str>, ByAge>>,
     next: AtomicU64,
+    /// Told of every change, when there are other nodes to tell.
+    news: OnceLock<mpsc::UnboundedSender<News>>,
+}
+
+/// A change in what this node runs.
+pub(crate) enum News {
+    /// A room's listing is new or changed, and durable.
+    Listed(Arc<RoomEntry>),
+    /// A room ended, was given up, or went to another node.
+    Removed(Arc<RoomEntry>),
 }
 
 /// Rooms by the order of their creation.
@@ -37,6 +47,8 @@ pub(crate) struct RoomEntry {
     pub(crate) delivered: AtomicU64,
     ordinal: u64,
     listing: Mutex<Listing>,
+    /// Its first listing is durable: others may hear of it.
+    listed: AtomicBool,
     progress: Mutex<Progress>,
 }
 
@@ -91,6 +103,21 @@ impl RoomEntry {
         listing.clients.saturating_add(self.asked.load(Ordering::Relaxed)) < listing.max_clients
     }
 
+    /// Whether its first listing is durable: the room is live.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.listed.load(Ordering::Acquire)
+    }
+
+    /// Of the grant it is written under.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.progress.lock().epoch
+    }
+
+    /// Its last durable record.
+    pub(crate) fn seq(&self) -> Seq {
+        self.progress.lock().seq
+    }
+
     fn info(&self) -> RoomInfo {
         let Progress { epoch, seq, paused } = self.progress.lock().clone();
         RoomInfo {
@@ -106,6 +133,18 @@ impl RoomEntry {
 }
 
 impl Registry {
+    /// Tells `news` of every change from now on. The first call counts.
+    pub(crate) fn watch(&self, news: mpsc::UnboundedSender<News>) {
+        let _ = self.news.set(news);
+    }
+
+    fn tell(&self, news: News) {
+        if let Some(listener) = self.news.get() {
+            // A listener that went away belongs to a node that ends.
+            let _ = listener.send(news);
+        }
+    }
+
     /// Enters a room; it is matched only once its first listing is durable.
     pub(crate) fn insert(&self, new: NewRoom) -> Arc<RoomEntry> {
         let entry = Arc::new(RoomEntry {
@@ -127,6 +166,7 @@ impl Registry {
                 unlisted: true,
                 metadata: serde_json::Value::Null,
             }),
+            listed: AtomicBool::new(false),
             progress: Mutex::default(),
         });
         self.rooms.write().insert(entry.id.clone(), Arc::clone(&entry));
@@ -144,19 +184,33 @@ impl Registry {
     pub(crate) fn list(&self, entry: &Arc<RoomEntry>, listing: Listing) {
         let joinable = !listing.locked && !listing.private;
         *entry.listing.lock() = listing;
-        let mut open = self.open.write();
-        let of_kind = open.entry(Arc::clone(&entry.kind)).or_default();
-        if joinable {
-            of_kind.insert(entry.ordinal, Arc::clone(entry));
-        } else {
-            of_kind.remove(&entry.ordinal);
+        entry.listed.store(true, Ordering::Release);
+        {
+            let mut open = self.open.write();
+            let of_kind = open.entry(Arc::clone(&entry.kind)).or_default();
+            if joinable {
+                of_kind.insert(entry.ordinal, Arc::clone(entry));
+            } else {
+                of_kind.remove(&entry.ordinal);
+            }
         }
+        self.tell(News::Listed(Arc::clone(entry)));
     }
 
+    /// Forgets this entry; another one of the same room, made when the room came back here, stays.
     pub(crate) fn remove(&self, entry: &RoomEntry) {
-        self.rooms.write().remove(&entry.id);
+        let removed = {
+            let mut rooms = self.rooms.write();
+            match rooms.get(&entry.id) {
+                Some(known) if known.ordinal == entry.ordinal => rooms.remove(&entry.id),
+                _ => None,
+            }
+        };
         if let Some(of_kind) = self.open.write().get_mut(&entry.kind) {
             of_kind.remove(&entry.ordinal);
+        }
+        if let Some(removed) = removed {
+            self.tell(News::Removed(removed));
         }
     }
 

@@ -99,6 +99,11 @@ pub enum JoinError {
     SectionsNeedV18,
 }
 
+/// Whether a server's frame is JOIN_ROOM in any of its forms, without reading it.
+pub fn is_join_room(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|opcode| opcode & !RESERVED == JOIN_ROOM)
+}
+
 /// JOIN_ROOM as a client reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Join<'a> {

@@ -33,6 +33,6 @@ pub use client_frame::ClientFrame;
 pub use dialect::Dialect;
 pub use error::FrameError;
 pub use input::{Input, InputClock, InputOptions, MAX_INPUTS, ReliableStamp, Stamp};
-pub use join::{Join, JoinError, JoinForm, MAX_TOKEN_LEN, Section, Serializer};
+pub use join::{Join, JoinError, JoinForm, MAX_TOKEN_LEN, Section, Serializer, is_join_room};
 pub use message_type::{MessageType, OwnedMessageType};
 pub use server_frame::{ResponseStatus, ServerFrame, Timed};

@@ -18,6 +18,7 @@ mod bench;
 mod chaos;
 mod chronicle;
 mod cli;
+mod cluster;
 mod commands;
 pub mod config;
 mod data_dir;

@@ -8,6 +8,7 @@
 //! While rooms are being restored the listener already answers, "come back in a moment": a client that knocks early
 //! is not told that its room is gone.
 
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::pages::Pages;
 use crate::rooms::NodeRooms;
@@ -39,6 +40,7 @@ pub struct Running {
     address: SocketAddr,
     restored: Restored,
     node: everplay_node::Handle,
+    cluster: Option<Cluster>,
     gateway: everplay_gateway::Handle,
     serving: JoinHandle<()>,
 }
@@ -46,6 +48,8 @@ pub struct Running {
 /// What a stop came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped {
+    /// Rooms that play on elsewhere.
+    pub rooms_moved: usize,
     /// Rooms with everything durable.
     pub rooms: usize,
     /// Rooms that were not in time: what they had not made durable was seen by nobody.
@@ -68,7 +72,13 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
         ambient: everplay_node::Ambient::default(),
         events: parts.events,
     };
-    let node = Node::start(options, parts.kinds, stores.live, stores.arbiter);
+    let (node, cluster) = match Cluster::open(&config, &options.process_id).await? {
+        Some((cluster, others)) => {
+            let node = Node::start_in_cluster(options, parts.kinds, stores.live, stores.arbiter, others);
+            (node, Some(cluster))
+        }
+        None => (Node::start(options, parts.kinds, stores.live, stores.arbiter), None),
+    };
     let public_address = Some(config.public_address.clone()).filter(|address| !address.is_empty());
     let rooms = Arc::new(NodeRooms { node: node.clone(), public_address });
     let app = match parts.pages {
@@ -86,7 +96,7 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
     let (address, gateway) = (service.address(), service.handle());
     let serving = tokio::spawn(service.run());
     let restored = node.restore().await.map_err(|error| Error::Restore(error.to_string()))?;
-    Ok(Running { address, restored, node, gateway, serving })
+    Ok(Running { address, restored, node, cluster, gateway, serving })
 }
 
 impl Running {
@@ -117,7 +127,15 @@ impl Running {
         // The service ends by itself after stop(); a panic in it has nothing left to spoil.
         let _ = (&mut self.serving).await;
         self.node.end().await;
-        Stopped { rooms: drained.settled, rooms_late: drained.unsettled, sockets_late }
+        if let Some(cluster) = self.cluster.take() {
+            cluster.close().await;
+        }
+        Stopped {
+            rooms_moved: drained.moved,
+            rooms: drained.settled,
+            rooms_late: drained.unsettled,
+            sockets_late,
+        }
     }
 }
 

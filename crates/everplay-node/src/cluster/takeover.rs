@@ -1,0 +1,110 @@
+//! Takes over rooms of nodes that died.
+//!
+//! The arbiter lists what a dead node owned. Each survivor takes the rooms that placement gives it, many at once; in each
+//! further round it also takes those whose earlier places in line did not act. The arbiter's compare-and-set makes two
+//! takers harmless, and the journal's fence makes a mistaken death cost one move.
+
+use crate::metrics as names;
+use crate::node::Node;
+use crate::recovery::{Outcome, adopt};
+use everplay_cluster::{Candidate, rank};
+use everplay_live::{Grant, GrantsOf};
+use everplay_types::{Incarnation, RoomKey};
+use futures_util::StreamExt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Between rounds: long enough for the first in line to have taken a room.
+const ROUND: Duration = Duration::from_millis(400);
+
+/// Rounds for one dead node; the sweep for rooms without a living owner goes on after them.
+const ROUNDS: usize = 20;
+
+/// Rooms taken at the same time.
+const AT_ONCE: usize = 64;
+
+/// Takes this node's share of a dead node's rooms, until none is left or the node lives.
+pub(super) async fn take_over(node: Arc<Node>, dead: Incarnation) {
+    let Some(cluster) = node.cluster() else { return };
+    let began = Instant::now();
+    let mut taken = 0;
+    for round in 0..ROUNDS {
+        if cluster.members.lock().is_alive(dead) {
+            return;
+        }
+        match node.arbiter.grants(GrantsOf::Owner(dead)).await {
+            Ok(grants) if grants.is_empty() => {
+                // Nothing more is to be looked for under its name.
+                if let Err(error) = node.arbiter.leave(dead).await {
+                    tracing::warn!(node = %dead, %error, "the dead node is still listed");
+                }
+                break;
+            }
+            Ok(grants) => taken += take(&node, grants, round).await,
+            // Nobody can take rooms over without the arbiter; those that run play on.
+            Err(error) => tracing::warn!(node = %dead, %error, "its rooms cannot be asked for"),
+        }
+        tokio::time::sleep(ROUND).await;
+    }
+    if taken > 0 {
+        metrics::histogram!(names::TAKEOVER_SECONDS).record(began.elapsed());
+    }
+}
+
+/// Takes rooms that belong to no node that is listed or alive: what earlier starts left behind.
+pub(super) async fn take_orphans(node: &Arc<Node>, round: usize) -> usize {
+    let Some(cluster) = node.cluster() else { return 0 };
+    let listed = match node.arbiter.nodes().await {
+        Ok(leases) => leases,
+        Err(error) => {
+            tracing::warn!(%error, "the nodes cannot be listed");
+            return 0;
+        }
+    };
+    let mut owners: Vec<Incarnation> = {
+        let members = cluster.members.lock();
+        // A node that is listed and not known yet was just started.
+        let dead = |node: Incarnation| members.get(node).is_some_and(|member| member.dead);
+        let listed = listed.iter().map(|lease| lease.row.incarnation).filter(|node| !dead(*node));
+        listed.chain(members.alive().map(|member| member.row.node)).collect()
+    };
+    owners.push(node.incarnation);
+    owners.sort_unstable();
+    owners.dedup();
+    match node.arbiter.grants(GrantsOf::NotOf(owners)).await {
+        Ok(grants) => take(node, grants, round).await,
+        Err(error) => {
+            tracing::warn!(%error, "rooms without an owner cannot be asked for");
+            0
+        }
+    }
+}
+
+async fn take(node: &Arc<Node>, grants: Vec<(RoomKey, Grant)>, round: usize) -> usize {
+    let Some(cluster) = node.cluster() else { return 0 };
+    let candidates = cluster.candidates();
+    let mine: Vec<(RoomKey, Grant)> = grants
+        .into_iter()
+        .filter(|(room, _)| in_line(room, &candidates, node.incarnation).is_some_and(|rank| rank <= round))
+        .collect();
+    let mut outcomes = futures_util::stream::iter(mine)
+        .map(|(room, grant)| async move { (room.clone(), adopt(node, room, grant).await) })
+        .buffer_unordered(AT_ONCE);
+    let mut taken = 0;
+    while let Some((room, outcome)) = outcomes.next().await {
+        match outcome {
+            Outcome::Live => taken += 1,
+            Outcome::Ended | Outcome::Quarantined(..) => {}
+            Outcome::Stranded(_, reason) => {
+                tracing::debug!(room.id = %room.room, reason, "not taken over from here");
+            }
+        }
+    }
+    metrics::counter!(names::ROOMS_RESTORED).increment(taken as u64);
+    taken
+}
+
+fn in_line(room: &RoomKey, candidates: &[Candidate], me: Incarnation) -> Option<usize> {
+    rank(room.room.as_str(), candidates, me)
+}

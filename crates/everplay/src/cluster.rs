@@ -1,0 +1,80 @@
+//! The links of a server that shares its stores with others.
+
+use crate::config::{Config, Stores as Choice};
+use crate::{Error, Result};
+use everplay_node::ClusterParts;
+use everplay_types::ProcessId;
+use std::time::Duration;
+
+/// How long a server that stops tries to write what it still has for others.
+#[cfg(feature = "cluster")]
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// The way to the other servers.
+pub(crate) struct Cluster {
+    #[cfg(feature = "cluster")]
+    links: std::sync::Arc<everplay_link::TcpLinks>,
+}
+
+impl Cluster {
+    /// Listens for the others, if the settings name the stores of a cluster.
+    #[cfg(feature = "cluster")]
+    pub(crate) async fn open(
+        config: &Config,
+        process_id: &ProcessId,
+    ) -> Result<Option<(Self, ClusterParts)>> {
+        use everplay_link::{ClusterKey, LinkOptions, Security, TcpLinks};
+        use std::net::SocketAddr;
+        use std::sync::Arc;
+
+        if !matches!(config.stores()?, Choice::Cluster { .. }) {
+            return Ok(None);
+        }
+        let incarnation = everplay_types::Incarnation(rand::random());
+        let security = match config.cluster_key.0.as_str() {
+            "" => Security::Plain,
+            key => Security::Key(ClusterKey::new(key).map_err(|error| Error::Command(error.to_string()))?),
+        };
+        let options = LinkOptions {
+            listen: SocketAddr::new(config.link_host, config.link_port),
+            advertised: Some(config.link_address.clone()).filter(|address| !address.is_empty()),
+            ..LinkOptions::new(incarnation, security)
+        };
+        let (links, events) =
+            TcpLinks::bind(options).await.map_err(|error| Error::Command(error.to_string()))?;
+        let links = Arc::new(links);
+        let http = match config.public_address.as_str() {
+            "" => SocketAddr::new(config.host, config.port).to_string(),
+            public => public.to_owned(),
+        };
+        let row = everplay_live::NodeRow {
+            incarnation,
+            process_id: process_id.clone(),
+            address: links.advertised().to_owned(),
+            http,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            zone: config.zone.clone(),
+        };
+        tracing::info!(node = %incarnation, links = %links.address(), "one of a cluster");
+        let parts = ClusterParts {
+            links: Arc::clone(&links) as Arc<dyn everplay_cluster::Links>,
+            events,
+            row,
+            timing: everplay_cluster::Timing::default(),
+        };
+        Ok(Some((Self { links }, parts)))
+    }
+
+    /// A program without the feature has refused such settings when it opened its stores.
+    #[cfg(not(feature = "cluster"))]
+    pub(crate) async fn open(config: &Config, _: &ProcessId) -> Result<Option<(Self, ClusterParts)>> {
+        debug_assert!(!matches!(config.stores()?, Choice::Cluster { .. }), "refused before");
+        Ok(None)
+    }
+
+    /// Ends the links: the others take this server for gone.
+    pub(crate) async fn close(self) {
+        #[cfg(feature = "cluster")]
+        self.links.close(CLOSING).await;
+    }
+}
