@@ -165,6 +165,11 @@ impl Host {
                     if count == 0 {
                         break;
                     }
+                    if commands.iter().any(|command| matches!(command, Command::Superseded)) {
+                        commands.drain(..).for_each(|command| self.hand_back_one(command));
+                        self.give_up(&Loss::Moved);
+                        continue;
+                    }
                     let mut inputs = Vec::with_capacity(count);
                     for command in commands.drain(..) {
                         self.absorb(command, &mut inputs).await;
@@ -216,7 +221,8 @@ impl Host {
                 inputs.extend(conns.into_iter().map(|conn| Input::Detached { conn }));
             }
             Command::Freeze(answer) => self.freeze(answer),
-            Command::Superseded => self.give_up(&Loss::Moved),
+            // Seen before anything of its burst was taken.
+            Command::Superseded => {}
         }
     }
 

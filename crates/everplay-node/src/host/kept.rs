@@ -106,22 +106,26 @@ impl Host {
     pub(super) fn hand_back(&mut self) {
         self.mailbox.close();
         while let Ok(command) = self.mailbox.try_recv() {
-            match command {
-                Command::Input(Input::Frame { conn, bytes }) => {
-                    if let Some(connection) = self.connections.get(&conn) {
-                        connection.sink.unprocessed(bytes);
-                    }
+            self.hand_back_one(command);
+        }
+    }
+
+    pub(super) fn hand_back_one(&mut self, command: Command) {
+        match command {
+            Command::Input(Input::Frame { conn, bytes }) => {
+                if let Some(connection) = self.connections.get(&conn) {
+                    connection.sink.unprocessed(bytes);
                 }
-                Command::Attach { sink, .. } => sink.moved(),
-                Command::Reattach(reattach) => reattach.seats.iter().for_each(|seat| seat.sink.moved()),
-                Command::Detach(conns) => conns.iter().for_each(|conn| drop(self.connections.remove(conn))),
-                // Their askers see that nobody answers.
-                Command::Input(_)
-                | Command::Ask { .. }
-                | Command::Drain(_)
-                | Command::Freeze(_)
-                | Command::Superseded => {}
             }
+            Command::Attach { sink, .. } => sink.moved(),
+            Command::Reattach(reattach) => reattach.seats.iter().for_each(|seat| seat.sink.moved()),
+            Command::Detach(conns) => conns.iter().for_each(|conn| drop(self.connections.remove(conn))),
+            // Their askers see that nobody answers.
+            Command::Input(_)
+            | Command::Ask { .. }
+            | Command::Drain(_)
+            | Command::Freeze(_)
+            | Command::Superseded => {}
         }
     }
 }

@@ -645,3 +645,18 @@ async fn a_fenced_owner_gives_back_what_it_did_not_look_at() {
     let inner = gateway.inner.lock();
     assert_eq!((inner.peers[&1].closed, inner.peers[&1].clicks()), (None, 0));
 }
+
+#[tokio::test]
+async fn a_superseded_owner_gives_back_all_it_was_just_sent() {
+    let stores = Stores::new();
+    let gateway = Gateway::new(1);
+    let play = Play::begin(stores.node(), &gateway).await;
+    // The host does not run between these.
+    play.say(1, "click").await;
+    play.command(Command::Superseded).await;
+    play.say(1, "quiet").await;
+    gateway.until("word of the move", |inner| inner.peers[&1].moved == 1).await;
+    let inner = gateway.inner.lock();
+    let peer = &inner.peers[&1];
+    assert_eq!((peer.unprocessed.len(), peer.closed, peer.clicks()), (2, None, 0));
+}
