@@ -24,6 +24,8 @@ pub struct Timing {
     pub silence: u64,
     /// Between hearing of silence and acting on it, so that what waits in buffers can be read. Default 100 ms.
     pub patience: u64,
+    /// How long a node that was never heard may take to answer: it has to read of this one first. Default 3 s.
+    pub introduction: u64,
     /// A row not renewed this long is over. Default 6 s.
     pub lease: u64,
     /// A gap between two ticks this long means that this node was stopped itself. Default 300 ms.
@@ -32,7 +34,7 @@ pub struct Timing {
 
 impl Default for Timing {
     fn default() -> Timing {
-        Timing { silence: 500, patience: 100, lease: 6_000, stopped: 300 }
+        Timing { silence: 500, patience: 100, introduction: 3_000, lease: 6_000, stopped: 300 }
     }
 }
 
@@ -68,6 +70,8 @@ pub struct Member {
     pub linked: bool,
     /// It counts as dead.
     pub dead: bool,
+    /// There was a link.
+    known: bool,
     /// Not heard since.
     silent_since: Option<Millis>,
     /// Nodes that do not hear it.
@@ -189,6 +193,7 @@ impl Members {
     pub fn heard(&mut self, node: Incarnation) -> Vec<Effect> {
         let Some(member) = self.nodes.get_mut(&node) else { return Vec::new() };
         member.linked = true;
+        member.known = true;
         member.silent_since = None;
         // A node that was taken for dead and is not: its rooms are elsewhere, and it will notice.
         member.dead = false;
@@ -242,11 +247,10 @@ impl Members {
             }
             return Vec::new();
         }
-        let due = self.timing.silence + self.timing.patience;
         let silent: Vec<Incarnation> = self
             .nodes
             .iter()
-            .filter(|(_, member)| !member.dead && member.is_silent(now, due))
+            .filter(|(_, member)| !member.dead && member.is_silent(now, &self.timing))
             .map(|(node, _)| *node)
             .collect();
         let mut effects = Vec::new();
@@ -271,13 +275,15 @@ impl Member {
             row,
             linked: false,
             dead: false,
+            known: false,
             silent_since: Some(now),
             suspected_by: BTreeSet::new(),
             told: false,
         }
     }
 
-    fn is_silent(&self, now: Millis, due: u64) -> bool {
+    fn is_silent(&self, now: Millis, timing: &Timing) -> bool {
+        let due = if self.known { timing.silence + timing.patience } else { timing.introduction };
         self.silent_since.is_some_and(|since| now.0.saturating_sub(since.0) >= due)
     }
 
@@ -381,6 +387,14 @@ mod tests {
         members.heard(A);
         members.heard(B);
         assert_eq!(run(&mut members, 30_100, 40_000), []);
+    }
+
+    #[test]
+    fn a_node_that_was_never_heard_gets_more_time() {
+        let mut members = Members::new(ME, Timing::default());
+        members.roster(vec![row(A, 0)], Millis(0));
+        assert_eq!(run(&mut members, 0, 2_900), []);
+        assert!(run(&mut members, 3_000, 3_100).contains(&Effect::Dead(A)));
     }
 
     #[test]

@@ -51,8 +51,8 @@ use view::View;
 
 /// Between two looks at who is silent.
 const TICK: Duration = Duration::from_millis(50);
-/// Between two readings of the arbiter's list of nodes.
-const ROSTER: Duration = Duration::from_secs(1);
+/// Between two readings of the arbiter's list of nodes: how long a new node waits for the others to answer it.
+const ROSTER: Duration = Duration::from_millis(500);
 /// Between two renewals of this node's row.
 const RENEW: Duration = Duration::from_secs(2);
 /// Between two searches for owners of rooms whose sockets wait here.
