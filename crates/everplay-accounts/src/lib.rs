@@ -20,7 +20,9 @@ pub use service::{
     PersonalData, Profile, ProfileChange, Provider, ProviderKind, Returned, SignedIn, SocialProblem,
     Unverified,
 };
-pub use sql::{PostgresError, SqlError};
+#[cfg(feature = "postgres")]
+pub use sql::PostgresError;
+pub use sql::SqlError;
 pub use store::{
     AccountStore, ApiKey, AuditEntry, AuditRecord, BrokenChain, LinkedIdentity, Login, OpenError, StoreError,
     User,

@@ -9,12 +9,14 @@
 //! - a dropped transaction, also of a cancelled caller, leaves nothing behind;
 //! - a broken rule of the schema is [`SqlError::Taken`], everything else that went wrong is `Unavailable`.
 
+#[cfg(feature = "postgres")]
 mod postgres;
 mod sqlite;
 
 use std::fmt;
 use std::path::Path;
 
+#[cfg(feature = "postgres")]
 pub use postgres::PostgresError;
 
 /// Why a statement came to nothing.
@@ -123,6 +125,7 @@ fn unexpected<T>(at: usize, value: Option<&Value>) -> Result<T, SqlError> {
 #[derive(Clone)]
 pub(crate) enum Database {
     Sqlite(sqlite::Sqlite),
+    #[cfg(feature = "postgres")]
     Postgres(postgres::Postgres),
 }
 
@@ -130,6 +133,7 @@ impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Database::Sqlite(_) => "Sqlite",
+            #[cfg(feature = "postgres")]
             Database::Postgres(_) => "Postgres",
         })
     }
@@ -138,6 +142,7 @@ impl fmt::Debug for Database {
 /// Changes that happen together.
 pub(crate) enum Transaction {
     Sqlite(sqlite::Transaction),
+    #[cfg(feature = "postgres")]
     Postgres(postgres::Transaction),
 }
 
@@ -152,6 +157,7 @@ impl Database {
         sqlite::Sqlite::open(None).map(Database::Sqlite)
     }
 
+    #[cfg(feature = "postgres")]
     /// A server. The tables are in the schema `everplay`.
     pub(crate) async fn postgres(url: &str) -> Result<Self, PostgresError> {
         postgres::Postgres::open(url).await.map(Database::Postgres)
@@ -159,6 +165,7 @@ impl Database {
 
     /// Brings the schema to the present version, one step after the other; several nodes may do it at once.
     pub(crate) async fn migrate(&self, steps: &[&'static str]) -> Result<(), SqlError> {
+        #[cfg(feature = "postgres")]
         if let Database::Postgres(postgres) = self {
             return postgres.migrate(steps).await;
         }
@@ -183,6 +190,7 @@ impl Database {
     pub(crate) async fn query(&self, sql: &'static str, args: Vec<Value>) -> Result<Vec<Row>, SqlError> {
         match self {
             Database::Sqlite(sqlite) => sqlite.query(sql, args).await,
+            #[cfg(feature = "postgres")]
             Database::Postgres(postgres) => postgres.query(sql, args).await,
         }
     }
@@ -203,6 +211,7 @@ impl Database {
     pub(crate) async fn begin(&self) -> Result<Transaction, SqlError> {
         match self {
             Database::Sqlite(sqlite) => sqlite.begin().await.map(Transaction::Sqlite),
+            #[cfg(feature = "postgres")]
             Database::Postgres(postgres) => postgres.begin().await.map(Transaction::Postgres),
         }
     }
@@ -212,6 +221,7 @@ impl Transaction {
     pub(crate) async fn query(&mut self, sql: &'static str, args: Vec<Value>) -> Result<Vec<Row>, SqlError> {
         match self {
             Transaction::Sqlite(sqlite) => sqlite.query(sql, args).await,
+            #[cfg(feature = "postgres")]
             Transaction::Postgres(postgres) => postgres.query(sql, args).await,
         }
     }
@@ -223,6 +233,7 @@ impl Transaction {
     pub(crate) async fn execute(&mut self, sql: &'static str, args: Vec<Value>) -> Result<u64, SqlError> {
         match self {
             Transaction::Sqlite(sqlite) => sqlite.execute(sql, args).await,
+            #[cfg(feature = "postgres")]
             Transaction::Postgres(postgres) => postgres.execute(sql, args).await,
         }
     }
@@ -231,6 +242,7 @@ impl Transaction {
     async fn script(&mut self, sql: &'static str) -> Result<(), SqlError> {
         match self {
             Transaction::Sqlite(sqlite) => sqlite.script(sql).await,
+            #[cfg(feature = "postgres")]
             Transaction::Postgres(postgres) => postgres.script(sql).await,
         }
     }
@@ -238,7 +250,24 @@ impl Transaction {
     pub(crate) async fn commit(self) -> Result<(), SqlError> {
         match self {
             Transaction::Sqlite(sqlite) => sqlite.commit().await,
+            #[cfg(feature = "postgres")]
             Transaction::Postgres(postgres) => postgres.commit().await,
         }
     }
+}
+
+/// The lines of a script that are for one database: a line `-- sqlite`, `-- postgres` or `-- both` says for whom the
+/// next ones are.
+fn section(sql: &str, wanted: &str) -> String {
+    let mut ours = true;
+    let mut lines = Vec::new();
+    for line in sql.lines() {
+        match line.trim().strip_prefix("-- ") {
+            Some("both") => ours = true,
+            Some(only @ ("sqlite" | "postgres")) => ours = only == wanted,
+            _ if ours => lines.push(line),
+            _ => {}
+        }
+    }
+    lines.join("\n")
 }

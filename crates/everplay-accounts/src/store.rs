@@ -19,7 +19,9 @@ pub use logins::Login;
 pub(crate) use logins::Rotation;
 pub use users::{LinkedIdentity, User};
 
-use crate::sql::{Database, PostgresError, SqlError};
+#[cfg(feature = "postgres")]
+use crate::sql::PostgresError;
+use crate::sql::{Database, SqlError};
 use std::path::Path;
 
 /// Why the store did not do what it was asked.
@@ -46,6 +48,7 @@ impl AccountStore {
         Self::on(Database::memory()?).await
     }
 
+    #[cfg(feature = "postgres")]
     /// On PostgreSQL, in the schema `everplay`; any number of processes.
     pub async fn postgres(url: &str) -> Result<Self, OpenError> {
         Ok(Self::on(Database::postgres(url).await?).await?)
@@ -73,6 +76,7 @@ impl AccountStore {
 /// Why the store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    #[cfg(feature = "postgres")]
     /// PostgreSQL cannot be reached.
     #[error(transparent)]
     Postgres(#[from] PostgresError),

@@ -116,7 +116,7 @@ pub trait Need: Send + Sync + 'static {
 
 /// Whoever asks has the permission: `Allowed<need::AuditRead>`. Others are answered 401 or 403.
 #[derive(Debug, Clone)]
-pub struct Allowed<N: Need>(pub Principal, PhantomData<fn() -> N>);
+pub struct Allowed<N: Need>(pub Principal, pub PhantomData<fn() -> N>);
 
 impl<S: Send + Sync, N: Need> FromRequestParts<S> for Allowed<N> {
     type Rejection = ApiError;

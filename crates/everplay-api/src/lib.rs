@@ -11,6 +11,8 @@
 //! What is absent: rooms, sockets and the gateway. Whoever mounts the router tells it with a [`Caller`] extension what
 //! the edge knows of a request; without one, the request is a stranger's from nowhere.
 
+pub mod accounts;
+pub mod auth;
 mod caller;
 mod csrf;
 mod document;

@@ -3,7 +3,7 @@
 use super::{AccountError, Accounts};
 use crate::BoxFuture;
 use crate::access::Principal;
-use crate::store::{StoreError, User};
+use crate::store::{LinkedIdentity, StoreError, User};
 use everplay_types::{CustomerId, Identity};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -170,16 +170,33 @@ impl Accounts {
         }))
     }
 
+    /// All that is kept of somebody else's account, which is an act to be recorded.
+    pub async fn export_for(&self, by: &Principal, id: &str) -> Result<Value, AccountError> {
+        let customer = by.customer();
+        let entry = self.entry(customer, by.actor(), "account.export", &format!("account:{id}"), json!({}));
+        let all = self.export(customer, id).await?;
+        self.0.store.audit(&entry).await?;
+        Ok(all)
+    }
+
+    /// What opens the asker's account beside its password.
+    pub async fn identities(&self, identity: &Identity) -> Result<Vec<LinkedIdentity>, AccountError> {
+        Ok(self.0.store.identities(&identity.customer, &identity.id).await?)
+    }
+
     /// Deletes an account at once: its row stays, empty, so that what others played with it keeps its place.
     pub async fn delete(&self, by: &Principal, id: &str) -> Result<(), AccountError> {
         let customer = by.customer().clone();
+        if by.actor() != format!("account:{id}") {
+            super::staff::may_touch(by)(&self.account_of(&customer, id).await?)?;
+        }
+        self.last_admin_stays(&customer, id).await?;
         let logins = self.0.store.logins(&customer, id, self.now()).await?;
         for keeper in &self.0.personal {
             keeper.erase(&customer, id).await.map_err(StoreError::Unavailable)?;
         }
         let now = self.now();
         let entry = self.entry(&customer, by.actor(), "account.delete", &format!("account:{id}"), json!({}));
-        self.last_admin_stays(&customer, id).await?;
         self.change(&customer, id, Some(entry), |user| {
             *user = User {
                 email: None,

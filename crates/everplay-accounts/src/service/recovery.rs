@@ -224,6 +224,16 @@ impl Accounts {
         self.send_confirmation(&changed).await
     }
 
+    /// Asks for the password again, before something that cannot be undone.
+    ///
+    /// A guest has nothing to show: its token is all there is.
+    pub async fn step_up(&self, identity: &Identity, password: &str) -> Result<(), AccountError> {
+        if identity.guest {
+            return Ok(());
+        }
+        self.show_password(identity, password).await.map(drop)
+    }
+
     /// The password again, for what a borrowed device should not do. Accounts without one need a login of at most five
     /// minutes ago.
     pub(super) async fn show_password(

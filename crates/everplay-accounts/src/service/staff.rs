@@ -254,7 +254,7 @@ impl Accounts {
 }
 
 /// Staff do not act on those above them: a moderator bans no admin.
-fn may_touch(by: &Principal) -> impl Fn(&User) -> Result<(), AccountError> + use<> {
+pub(super) fn may_touch(by: &Principal) -> impl Fn(&User) -> Result<(), AccountError> + use<> {
     let above = match by {
         Principal::Player(identity) => identity.roles.iter().max(),
         Principal::Server(_) => None,

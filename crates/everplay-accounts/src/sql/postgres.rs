@@ -86,7 +86,7 @@ impl Transaction {
     }
 
     pub(super) async fn script(&mut self, sql: &'static str) -> Result<(), SqlError> {
-        let sql = section(sql, "postgres");
+        let sql = super::section(sql, "postgres");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *self.0).await.map_err(explain)?;
         Ok(())
     }
@@ -99,22 +99,6 @@ impl Transaction {
     pub(super) async fn commit(self) -> Result<(), SqlError> {
         self.0.commit().await.map_err(explain)
     }
-}
-
-/// The lines of a script that are for one database: a line `-- sqlite`, `-- postgres` or `-- both` says for whom the
-/// next ones are.
-pub(super) fn section(sql: &str, wanted: &str) -> String {
-    let mut ours = true;
-    let mut lines = Vec::new();
-    for line in sql.lines() {
-        match line.trim().strip_prefix("-- ") {
-            Some("both") => ours = true,
-            Some(only @ ("sqlite" | "postgres")) => ours = only == wanted,
-            _ if ours => lines.push(line),
-            _ => {}
-        }
-    }
-    lines.join("\n")
 }
 
 fn bound(sql: &'static str, args: Vec<Value>) -> sqlx::query::Query<'static, sqlx::Postgres, PgArguments> {

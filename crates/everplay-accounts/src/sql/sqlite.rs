@@ -118,7 +118,7 @@ impl Transaction {
     }
 
     pub(super) async fn script(&mut self, sql: &'static str) -> Result<(), SqlError> {
-        self.lane.call(move |connection| connection.execute_batch(&section(sql))).await
+        self.lane.call(move |connection| connection.execute_batch(&super::section(sql, "sqlite"))).await
     }
 
     pub(super) async fn commit(mut self) -> Result<(), SqlError> {
@@ -143,11 +143,6 @@ impl Drop for Transaction {
 /// SQLite numbers `?1`; its `$1` is a name, numbered as it comes.
 fn ours(sql: &str) -> String {
     sql.replace('$', "?")
-}
-
-/// What of a step of the schema is for SQLite: lines after `-- postgres` are not, up to `-- both` or `-- sqlite`.
-fn section(sql: &str) -> String {
-    super::postgres::section(sql, "sqlite")
 }
 
 fn query(connection: &mut Connection, sql: &str, args: Vec<Value>) -> rusqlite::Result<Vec<Row>> {

@@ -1,0 +1,40 @@
+//! Accounts over HTTP: one's own, everybody's profile, and what staff may do.
+
+mod own;
+mod problems;
+mod profiles;
+mod staff;
+
+use crate::error::timestamp;
+use crate::{Authenticate, BoxFuture, Rejected};
+use everplay_accounts::{Accounts, Principal, Unverified};
+use std::time::{Duration, UNIX_EPOCH};
+use utoipa_axum::router::OpenApiRouter;
+
+pub use own::{Account, AccountLogin};
+pub use profiles::UserProfile;
+
+/// The routes: `/users`, `/account`, `/admin`.
+pub fn routes(accounts: Accounts) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .merge(own::routes())
+        .merge(profiles::routes())
+        .merge(staff::routes())
+        .with_state(accounts)
+}
+
+impl Authenticate for Accounts {
+    fn authenticate<'a>(&'a self, bearer: &'a str) -> BoxFuture<'a, Result<Principal, Rejected>> {
+        Box::pin(async move {
+            self.verify(bearer).await.map_err(|error| match error {
+                Unverified::Invalid => Rejected::Invalid,
+                Unverified::Unavailable => Rejected::Unavailable,
+            })
+        })
+    }
+}
+
+/// Milliseconds since 1970 as answers tell them.
+pub(crate) fn time(at: i64) -> String {
+    timestamp(UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap_or_default()))
+}

@@ -1,0 +1,183 @@
+//! Pages behind the links in mails. Opening a link changes nothing: mail programs open links by themselves. Whoever
+//! presses the button does.
+//!
+//! Styles stand in the page with a hash of the policy's; nothing runs.
+
+use super::customer;
+use crate::{ApiError, Query};
+use axum::Form;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use everplay_accounts::{AccountError, Accounts};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Link {
+    /// As the mail had it.
+    #[serde(default)]
+    token: String,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+struct Confirmation {
+    /// As the mail had it.
+    token: String,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+struct NewPassword {
+    /// As the mail had it.
+    token: String,
+    /// At least 8 characters.
+    password: String,
+}
+
+pub(super) fn routes() -> OpenApiRouter<Accounts> {
+    OpenApiRouter::new().routes(routes!(confirm_page, confirm)).routes(routes!(reset_page, reset))
+}
+
+/// The page behind the link that confirms an address
+#[utoipa::path(
+    get, path = "/auth/confirm-email", tag = "auth", operation_id = "confirmEmailPage", params(Link),
+    responses((status = 200, description = "A page with a button", content_type = "text/html"))
+)]
+async fn confirm_page(Query(link): Query<Link>) -> Response<Body> {
+    page(
+        StatusCode::OK,
+        "Confirm your e-mail address",
+        &format!("<form method=post>{}<button>Confirm</button></form>", hidden(&link.token)),
+    )
+}
+
+/// Confirm an address
+#[utoipa::path(
+    post, path = "/auth/confirm-email", tag = "auth", operation_id = "confirmEmail",
+    request_body(content = Confirmation, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "It is confirmed", content_type = "text/html"),
+        (status = 400, description = "The link is used up or too old", content_type = "text/html"),
+    )
+)]
+async fn confirm(
+    State(accounts): State<Accounts>,
+    Form(form): Form<Confirmation>,
+) -> Result<Response<Body>, ApiError> {
+    match accounts.confirm_email(&customer(), &form.token).await {
+        Ok(()) => Ok(page(StatusCode::OK, "Thank you", "<p>Your e-mail address is confirmed.</p>")),
+        Err(AccountError::WrongCode | AccountError::NotFound(_)) => Ok(too_old()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The page behind the link that resets a password
+#[utoipa::path(
+    get, path = "/auth/reset-password", tag = "auth", operation_id = "resetPasswordPage", params(Link),
+    responses(
+        (status = 200, description = "A page with a form", content_type = "text/html"),
+        (status = 400, description = "The link is used up or too old", content_type = "text/html"),
+    )
+)]
+async fn reset_page(
+    State(accounts): State<Accounts>,
+    Query(link): Query<Link>,
+) -> Result<Response<Body>, ApiError> {
+    if !accounts.reset_is_open(&customer(), &link.token).await? {
+        return Ok(too_old());
+    }
+    Ok(reset_form(StatusCode::OK, &link.token, ""))
+}
+
+/// Choose a new password
+///
+/// All logins of the account end.
+#[utoipa::path(
+    post, path = "/auth/reset-password", tag = "auth", operation_id = "resetPassword",
+    request_body(content = NewPassword, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "It is changed", content_type = "text/html"),
+        (status = 400, description = "The link is too old, or the password is not taken", content_type = "text/html"),
+    )
+)]
+async fn reset(
+    State(accounts): State<Accounts>,
+    Form(form): Form<NewPassword>,
+) -> Result<Response<Body>, ApiError> {
+    match accounts.reset_password(&customer(), &form.token, &form.password).await {
+        Ok(()) => {
+            let text =
+                "<p>Your password is changed. You are signed out everywhere; sign in with the new one.</p>";
+            Ok(page(StatusCode::OK, "Thank you", text))
+        }
+        Err(AccountError::WrongCode | AccountError::NotFound(_)) => Ok(too_old()),
+        Err(AccountError::Password(problem)) => {
+            Ok(reset_form(StatusCode::BAD_REQUEST, &form.token, &format!("<p role=alert>{problem}</p>")))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn reset_form(status: StatusCode, token: &str, problem: &str) -> Response<Body> {
+    let form = format!(
+        "{problem}<form method=post>{}<label>New password <input type=password name=password minlength=8 \
+         autocomplete=new-password required></label><button>Change it</button></form>",
+        hidden(token)
+    );
+    page(status, "Choose a new password", &form)
+}
+
+fn too_old() -> Response<Body> {
+    page(
+        StatusCode::BAD_REQUEST,
+        "This link does not work",
+        "<p>It was used, or it is too old. Ask for a new one.</p>",
+    )
+}
+
+fn hidden(token: &str) -> String {
+    format!("<input type=hidden name=token value=\"{}\">", escape(token))
+}
+
+/// Text in HTML, also between quotes.
+pub(super) fn escape(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+        out
+    })
+}
+
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// A page of ours. `body` is HTML.
+pub(super) fn page(status: StatusCode, title: &str, body: &str) -> Response<Body> {
+    let html = format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width, \
+         initial-scale=1\"><title>{title}</title><link rel=stylesheet href=\"/docs/api/page.css\"><h1>{title}</h1>{body}"
+    );
+    let mut response = Response::new(Body::from(html));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn markup_is_text() {
+        assert_eq!(super::escape("<a b=\"c\" d='e'>&"), "&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp;");
+    }
+}
