@@ -160,7 +160,8 @@ impl<R: Room> Engine<R> {
         let session = &connect.session;
         let Some(member) = self.cx.members.get_mut(session) else { return };
         let client = member.client.clone();
-        let (first, queue) = match std::mem::replace(&mut member.link, Link::Gone) {
+        let mut late = Vec::new();
+        let (first, mut queue) = match std::mem::replace(&mut member.link, Link::Gone) {
             Link::Joining(Joining { conn, first, queue, .. }) => {
                 self.cx.by_conn.remove(&conn);
                 (first, queue)
@@ -170,15 +171,15 @@ impl<R: Room> Engine<R> {
                 let now = self.unsent_to(conn);
                 let mut queue = reattach.missed.since_join(session);
                 queue.extend(now.frames.into_iter().filter_map(Missing::message));
-                queue.extend(now.after_patch);
+                late = now.after_patch;
                 (false, queue)
             }
             Link::Gone => (false, reattach.missed.since_join(session)),
         };
         self.link(&client, connect, connect.dialect.or(dialect_of(seat)), first);
-        for frame in &queue {
-            self.cx.tape.only(session, frame);
-        }
+        // Once more on the tape, behind the new JOIN_ROOM; what follows the present patch comes behind it anyway.
+        queue.iter().for_each(|frame| self.cx.tape.only(session, frame));
+        queue.append(&mut late);
         if let Some(Link::Joining(joining)) = self.cx.members.get_mut(session).map(|member| &mut member.link)
         {
             joining.queue = queue;
