@@ -1,0 +1,72 @@
+//! Bugs put in on purpose: a simulation that does not find them has shown nothing.
+
+/// One bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Planted {
+    /// The program as it is.
+    #[default]
+    None,
+    /// The store takes an append whatever its token.
+    AppendUnfenced,
+    /// The store takes an append whatever its place.
+    AppendUnplaced,
+    /// The store writes a repeated batch a second time.
+    RepeatWritesAgain,
+    /// The store confirms an append before its replica has it.
+    AppendUnconfirmed,
+    /// The store confirms some appends that it did not write.
+    AppendNotWritten,
+    /// The store confirms a seal before its replica has it.
+    SealUnconfirmed,
+    /// A seal changes nothing.
+    SealWithoutEffect,
+    /// A lower token may seal.
+    SealLowers,
+    /// A load leaves the newest record out.
+    LoadStale,
+    /// A fail-over loses a record that was confirmed.
+    FailoverLosesARecord,
+    /// After a fail-over owners need not seal again.
+    FailoverKeepsOwners,
+    /// The arbiter gives an epoch to a second node.
+    GrantTwice,
+    /// The arbiter grants without comparing what the asker saw.
+    GrantUncompared,
+    /// The arbiter says who owned a room before.
+    GrantStale,
+    /// The arbiter's list of grants lacks one.
+    GrantsLeftOut,
+    /// A link loses messages from the middle.
+    LinkDrops,
+    /// A link delivers messages twice.
+    LinkRepeats,
+    /// A link delivers messages out of order.
+    LinkSwaps,
+    /// A link that was reset delivers what was sent before.
+    LinkKeepsOld,
+}
+
+impl Planted {
+    /// All of them.
+    pub const ALL: [Planted; 19] = [
+        Planted::AppendUnfenced,
+        Planted::AppendUnplaced,
+        Planted::RepeatWritesAgain,
+        Planted::AppendUnconfirmed,
+        Planted::AppendNotWritten,
+        Planted::SealUnconfirmed,
+        Planted::SealWithoutEffect,
+        Planted::SealLowers,
+        Planted::LoadStale,
+        Planted::FailoverLosesARecord,
+        Planted::FailoverKeepsOwners,
+        Planted::GrantTwice,
+        Planted::GrantUncompared,
+        Planted::GrantStale,
+        Planted::GrantsLeftOut,
+        Planted::LinkDrops,
+        Planted::LinkRepeats,
+        Planted::LinkSwaps,
+        Planted::LinkKeepsOld,
+    ];
+}
