@@ -171,7 +171,8 @@ impl<R: Room> Engine<R> {
     }
 
     /// Clients that did not answer the probe are older: they ignored it and get the form they know. A slow
-    /// 0.18 client reads the polyglot form as a second join.
+    /// 0.18 client reads the polyglot form as a second join, and its answer does not tell which of them it is: the
+    /// generation stays unknown, and the next join probes again.
     pub(super) fn second_joins(&mut self) {
         let now = self.cx.now;
         for member in self.cx.members.values_mut() {
@@ -180,7 +181,6 @@ impl<R: Room> Engine<R> {
                 continue;
             }
             joining.probe_until = None;
-            joining.dialect = Some(Dialect::V17);
             let handshakes = &self.kind.handshakes;
             let (form, handshake): (JoinForm, &[u8]) = match &handshakes.polyglot {
                 _ if joining.skip_handshake => (JoinForm::Bare, &[]),
