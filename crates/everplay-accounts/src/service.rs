@@ -63,6 +63,8 @@ pub struct Parts {
     pub providers: Vec<Provider>,
     /// Others who keep data of players: asked when an account is exported or deleted.
     pub personal: Vec<Arc<dyn PersonalData>>,
+    /// Addresses whose accounts become admins once they are confirmed: how the first admin comes to be.
+    pub admins: Vec<String>,
 }
 
 impl Parts {
@@ -77,6 +79,7 @@ impl Parts {
             hash_threads: (processors / 2).clamp(1, 4),
             providers: Vec::new(),
             personal: Vec::new(),
+            admins: Vec::new(),
         }
     }
 }
@@ -99,6 +102,7 @@ struct Inner {
     public_url: OnceLock<String>,
     social: social::Social,
     personal: Vec<Arc<dyn PersonalData>>,
+    admins: Vec<String>,
     /// When the keys were read last, for tokens of a key we do not know.
     keys_read_at: Mutex<i64>,
 }
@@ -124,6 +128,9 @@ pub enum Unverified {
     /// Not ours, damaged, expired, or its login ended.
     #[error("the token is not valid")]
     Invalid,
+    /// Ours and well, but its login was ended: signed out, password changed, banned.
+    #[error("the login has ended")]
+    Ended,
     /// The store cannot be asked.
     #[error("the account store cannot answer")]
     Unavailable,
@@ -223,10 +230,14 @@ impl Accounts {
             public_url: OnceLock::new(),
             social: social::Social::new(parts.providers),
             personal: parts.personal,
+            admins: parts.admins.iter().map(|email| email.to_lowercase()).collect(),
             keys_read_at: Mutex::new(i64::MIN),
         };
         let accounts = Accounts(Arc::new(inner));
         accounts.look_after_keys().await?;
+        for email in accounts.0.admins.clone() {
+            accounts.appoint_if_there(&CustomerId::default(), &email).await?;
+        }
         tokio::spawn(look_after(Arc::downgrade(&accounts.0)));
         Ok(accounts)
     }
@@ -341,15 +352,23 @@ impl Accounts {
             Unverified::Unavailable
         };
         let login = self.0.store.login(customer, login).await.map_err(away)?.ok_or(Unverified::Invalid)?;
+        if login.revoked_at.is_some() {
+            return Err(Unverified::Ended);
+        }
         if !login.is_open(now) {
             return Err(Unverified::Invalid);
         }
         let user =
             self.0.store.user(customer, &login.user).await.map_err(away)?.ok_or(Unverified::Invalid)?;
         if !user.is_active || user.is_banned(now) {
-            return Err(Unverified::Invalid);
+            return Err(Unverified::Ended);
         }
         identity_of(&user, &login.id, login.second_factor).ok_or(Unverified::Invalid)
+    }
+
+    /// Whether a login is open, as far as the store can say; while it cannot, yes.
+    pub async fn is_open(&self, customer: &CustomerId, login: &str) -> bool {
+        !matches!(self.look_up(customer, login, self.now()).await, Err(Unverified::Ended))
     }
 
     /// Forgets what the store said of logins, and tells that they ended.
@@ -455,6 +474,11 @@ impl Accounts {
             self.read_keys().await?;
         }
         Ok(())
+    }
+
+    /// Writes down what is counted in memory. Call it last.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.flush_key_uses().await
     }
 
     /// What has to be done from time to time: keys, and what has expired. The task does it every few minutes.

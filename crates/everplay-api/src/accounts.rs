@@ -27,7 +27,7 @@ impl Authenticate for Accounts {
     fn authenticate<'a>(&'a self, bearer: &'a str) -> BoxFuture<'a, Result<Principal, Rejected>> {
         Box::pin(async move {
             self.verify(bearer).await.map_err(|error| match error {
-                Unverified::Invalid => Rejected::Invalid,
+                Unverified::Invalid | Unverified::Ended => Rejected::Invalid,
                 Unverified::Unavailable => Rejected::Unavailable,
             })
         })

@@ -20,7 +20,7 @@ mod value;
 pub(crate) use resolve::CONFIG_VARIABLE;
 pub use resolve::{ConfigError, Given, Resolved, Row, Source, Sources};
 pub use table::markdown;
-pub use value::{ClusterKey, LogFormat, Size, Span, Storage, StoreUrl, Value};
+pub use value::{ClientSecret, ClusterKey, Issuer, Issuers, LogFormat, Size, Span, Storage, StoreUrl, Value};
 
 use everplay_gateway::Network;
 use std::net::{IpAddr, Ipv4Addr};
@@ -120,6 +120,35 @@ settings! {
     link_address("EVERPLAY_LINK_ADDRESS"): String = String::new();
     /// Where this node stands: rooms are carried on in another zone than the one that died, if there is one.
     zone("EVERPLAY_ZONE"): String = String::new();
+    /// Where browsers reach this server, such as `https://play.example`: links in mails and the way back from providers
+    /// lead there. Empty: `http` and the address it listens on.
+    public_url("EVERPLAY_PUBLIC_URL"): String = String::new();
+    /// Origins of pages on other hosts that may hear of a sign-in elsewhere, such as `https://game.example`, separated by
+    /// commas.
+    web_origins("EVERPLAY_WEB_ORIGINS"): String = String::new();
+    /// Seals what the account store must be able to read again: private keys and seeds of second factors. The same random
+    /// text of 32 characters or more on every node of a cluster. Empty: `cluster_key`, or a key drawn into `data_dir`.
+    accounts_key("EVERPLAY_ACCOUNTS_KEY"): ClusterKey = ClusterKey::default();
+    /// E-mail address whose account becomes an admin once the address is confirmed.
+    admin("EVERPLAY_ADMIN"): String = String::new();
+    /// Server that mail is sent through: `smtps://user:password@host:465`. Empty: mails are written to the log.
+    smtp_url("EVERPLAY_SMTP_URL"): StoreUrl = StoreUrl::default();
+    /// Whom mail is from.
+    mail_from("EVERPLAY_MAIL_FROM"): String = "Everplay <no-reply@localhost>".to_owned();
+    /// Sign-in with Google: `CLIENT_ID:CLIENT_SECRET`. Empty: not offered.
+    google_login("EVERPLAY_GOOGLE_LOGIN"): ClientSecret = ClientSecret::default();
+    /// Sign-in with Facebook: `CLIENT_ID:CLIENT_SECRET`. Empty: not offered.
+    facebook_login("EVERPLAY_FACEBOOK_LOGIN"): ClientSecret = ClientSecret::default();
+    /// Sign-in with X: `CLIENT_ID:CLIENT_SECRET`. Empty: not offered.
+    x_login("EVERPLAY_X_LOGIN"): ClientSecret = ClientSecret::default();
+    /// Sign-in with issuers of OpenID Connect, separated by commas: `NAME ISSUER CLIENT_ID CLIENT_SECRET`.
+    oidc_login("EVERPLAY_OIDC_LOGIN"): Issuers = Issuers::default();
+    /// Requests a minute to the services of a signed-in account or a server's key; more are answered 429.
+    rate_account("EVERPLAY_RATE_ACCOUNT"): u32 = 1_000;
+    /// Requests a minute to the services of a guest, or of a network nobody is signed in from; more are answered 429.
+    rate_guest("EVERPLAY_RATE_GUEST"): u32 = 100;
+    /// Requests to the services that this server takes at once from all together; more are answered 503.
+    rate_burst("EVERPLAY_RATE_BURST"): u32 = 2_000;
     /// Which log lines are written: a level (`error`, `warn`, `info`, `debug`, `trace`) or a list such as
     /// `info,everplay_gateway=debug`.
     log("EVERPLAY_LOG"): String = "info".to_owned();

@@ -22,6 +22,7 @@ mod cluster;
 mod commands;
 pub mod config;
 mod data_dir;
+mod doors;
 mod error;
 mod inspect;
 mod logs;
@@ -29,6 +30,7 @@ mod pages;
 pub mod prelude;
 mod rooms;
 mod server;
+mod services;
 mod stores;
 
 pub use app::App;
@@ -37,6 +39,7 @@ pub use error::{Error, Result};
 pub use pages::{Page, Pages};
 pub use server::{Running, Stopped};
 
+pub use everplay_accounts as accounts;
 pub use everplay_room as room;
 pub use everplay_schema as schema;
 pub use everplay_types as types;

@@ -1,5 +1,6 @@
 //! Joins the two halves that do not know each other: the gateway's port [`Rooms`], answered by a node.
 
+use crate::doors::Doors;
 use bytes::Bytes;
 use everplay_gateway::{
     Attach, AttachError, Attached, BoxFuture, ClientInfo, Frame, MatchError, MatchRequest, Outbox, PushError,
@@ -7,7 +8,7 @@ use everplay_gateway::{
 };
 use everplay_node::{ClientSink, Handle, RoomLink};
 use everplay_room::{AuthRequest, FrameKind};
-use everplay_types::{CloseCode, RoomId, SessionId};
+use everplay_types::{CloseCode, ErrorCode, RoomId, SessionId};
 use everplay_wire::ClientFrame;
 use everplay_wire::matchmake::{Method, RoomListing, SeatReservation};
 use serde_json::json;
@@ -18,6 +19,8 @@ pub(crate) struct NodeRooms {
     pub(crate) node: Handle,
     /// Told to clients with their seat; None: they come back to where they came from.
     pub(crate) public_address: Option<String>,
+    /// Says whose token it is.
+    pub(crate) doors: Arc<Doors>,
 }
 
 impl Rooms for NodeRooms {
@@ -27,7 +30,7 @@ impl Rooms for NodeRooms {
                 method: method(request.method),
                 target: request.target,
                 options: request.options,
-                auth: auth(request.client),
+                auth: auth(&self.doors, request.client).await,
             };
             match self.node.matchmake(wanted).await {
                 Ok(seat) => Ok(SeatReservation::new(
@@ -53,6 +56,12 @@ impl Rooms for NodeRooms {
             else {
                 return Err(AttachError::NoSeat);
             };
+            let login = self.doors.login_of(request.client.token.as_deref()).await.map_err(|signed_out| {
+                AttachError::Refused {
+                    code: i32::from(ErrorCode::AUTH_FAILED.0),
+                    message: signed_out.to_string(),
+                }
+            })?;
             let wanted = everplay_node::Attach {
                 room,
                 session,
@@ -60,7 +69,11 @@ impl Rooms for NodeRooms {
                 skip_handshake: request.skip_handshake,
                 dialect: request.dialect,
             };
-            match self.node.attach(wanted, Arc::new(SocketSink(outbox))).await {
+            let sink = Arc::new(SocketSink(outbox));
+            if let Some(login) = login {
+                self.doors.enter(login, &sink);
+            }
+            match self.node.attach(wanted, sink).await {
                 Ok(link) => Ok(Attached {
                     messages_per_second: Some(link.messages_per_second()),
                     inputs: link.input_options(),
@@ -87,7 +100,7 @@ impl Rooms for NodeRooms {
 }
 
 /// A socket as the node sees it.
-struct SocketSink(Outbox);
+pub(crate) struct SocketSink(Outbox);
 
 impl ClientSink for SocketSink {
     fn deliver(&self, kind: FrameKind, bytes: Bytes) {
@@ -139,13 +152,13 @@ fn method(method: Method) -> everplay_node::Method {
     }
 }
 
-fn auth(client: ClientInfo) -> AuthRequest {
+async fn auth(doors: &Doors, client: ClientInfo) -> AuthRequest {
     let header = |(name, value): (&axum::http::HeaderName, &axum::http::HeaderValue)| {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
     };
     AuthRequest {
+        identity: doors.identity(client.token.as_deref()).await,
         token: client.token,
-        identity: None,
         ip: Some(client.ip),
         headers: client.headers.iter().filter_map(header).collect(),
     }

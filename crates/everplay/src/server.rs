@@ -12,6 +12,7 @@ use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::pages::Pages;
 use crate::rooms::NodeRooms;
+use crate::services::Services;
 use crate::stores;
 use crate::{Error, Result};
 use everplay_gateway::{BindError, RenderMetrics, Service};
@@ -43,6 +44,7 @@ pub struct Running {
     cluster: Option<Cluster>,
     gateway: everplay_gateway::Handle,
     serving: JoinHandle<()>,
+    services: Services,
 }
 
 /// What a stop came to.
@@ -60,6 +62,7 @@ pub struct Stopped {
 
 pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
     let stores = stores::open(&config).await?;
+    let services = Services::open(&config).await?;
     let options = everplay_node::Options {
         process_id: stores.process_id,
         customer: CustomerId::default(),
@@ -80,10 +83,11 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
         None => (Node::start(options, parts.kinds, stores.live, stores.arbiter), None),
     };
     let public_address = Some(config.public_address.clone()).filter(|address| !address.is_empty());
-    let rooms = Arc::new(NodeRooms { node: node.clone(), public_address });
+    let rooms = Arc::new(NodeRooms { node: node.clone(), public_address, doors: services.doors() });
+    let routes = parts.routes.merge(services.router(&config));
     let app = match parts.pages {
-        Some(pages) => parts.routes.merge(pages.router()),
-        None => parts.routes,
+        Some(pages) => routes.merge(pages.router()),
+        None => routes,
     };
     let service = Service::bind(
         gateway_options(&config),
@@ -94,9 +98,10 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
         BindError::Option(error) => Error::Command(error.to_string()),
     })?;
     let (address, gateway) = (service.address(), service.handle());
+    services.serve_at(&config, address);
     let serving = tokio::spawn(service.run());
     let restored = node.restore().await.map_err(|error| Error::Restore(error.to_string()))?;
-    Ok(Running { address, restored, node, cluster, gateway, serving })
+    Ok(Running { address, restored, node, cluster, gateway, serving, services })
 }
 
 impl Running {
@@ -115,6 +120,11 @@ impl Running {
         &self.node
     }
 
+    /// The accounts, to ask about them.
+    pub fn accounts(&self) -> &everplay_accounts::Accounts {
+        self.services.accounts()
+    }
+
     /// Takes no more joins, makes every room durable, closes every socket with a code that makes its client come
     /// back. Returns at the latest after `deadline`.
     pub async fn stop(mut self, deadline: Duration) -> Stopped {
@@ -127,6 +137,7 @@ impl Running {
         // The service ends by itself after stop(); a panic in it has nothing left to spoil.
         let _ = (&mut self.serving).await;
         self.node.end().await;
+        self.services.close().await;
         if let Some(cluster) = self.cluster.take() {
             cluster.close().await;
         }

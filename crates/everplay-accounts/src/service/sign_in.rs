@@ -156,7 +156,7 @@ impl Accounts {
         if let Some(identity) = guest {
             // What a guest's token could do is not what an account's can: the old logins end. The game that is being
             // played goes on.
-            let ended = self.0.store.revoke_logins(customer, &user.id, None, None, self.now()).await?;
+            let ended = self.0.store.forget_logins(customer, &user.id).await?;
             self.ended(customer, ended, Some(&identity.login));
         }
         metrics::counter!("everplay_accounts_sign_ins_total", "way" => "register").increment(1);

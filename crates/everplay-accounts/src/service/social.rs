@@ -511,7 +511,7 @@ impl Accounts {
             })
             .await?;
         if was_guest {
-            let ended = self.0.store.revoke_logins(customer, user, None, None, self.now()).await?;
+            let ended = self.0.store.forget_logins(customer, user).await?;
             self.ended(customer, ended, Some(login));
         }
         Ok(changed)

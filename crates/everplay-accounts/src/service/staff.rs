@@ -5,7 +5,7 @@ use super::{AccountError, Accounts};
 use crate::access::{Permission, Principal};
 use crate::clock::DAY;
 use crate::secret::{digest, draw, encode};
-use crate::store::{ApiKey, AuditRecord, BrokenChain, User};
+use crate::store::{ApiKey, AuditRecord, BrokenChain, StoreError, User};
 use everplay_types::{CustomerId, Identity, Role};
 use serde_json::json;
 
@@ -151,6 +151,22 @@ impl Accounts {
             Ok(())
         })
         .await
+    }
+
+    /// Appoints, when there is such an account and its address is confirmed.
+    pub(super) async fn appoint_if_there(
+        &self,
+        customer: &CustomerId,
+        email: &str,
+    ) -> Result<(), StoreError> {
+        match self.appoint(customer, email).await {
+            Ok(_) => Ok(()),
+            Err(AccountError::Store(error)) => Err(error),
+            Err(error) => {
+                tracing::info!(%error, "an admin of the settings is not appointed yet");
+                Ok(())
+            }
+        }
     }
 
     /// A customer without an admin could only be helped by the operator of the machine.

@@ -180,4 +180,21 @@ impl AccountStore {
         change.commit().await?;
         rows.iter().map(|row| row.text(0)).collect()
     }
+
+    /// Removes all logins of an account without a trace: their tokens prove nothing from now on, and a socket that
+    /// brings one is not turned away for it. Returns which.
+    pub(crate) async fn forget_logins(
+        &self,
+        customer: &CustomerId,
+        user: &str,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut change = self.database.begin().await?;
+        let sql = "DELETE FROM refresh_tokens WHERE customer = $1 AND login_id IN \
+                   (SELECT login_id FROM logins WHERE customer = $1 AND user_id = $2)";
+        change.execute(sql, args![customer.as_str(), user]).await?;
+        let sql = "DELETE FROM logins WHERE customer = $1 AND user_id = $2 RETURNING login_id";
+        let rows = change.query(sql, args![customer.as_str(), user]).await?;
+        change.commit().await?;
+        rows.iter().map(|row| row.text(0)).collect()
+    }
 }

@@ -127,6 +127,90 @@ impl Value for StoreUrl {
     }
 }
 
+/// What a provider of identities knows this server by. Empty: nothing.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct ClientSecret(pub Option<(String, String)>);
+
+impl fmt::Debug for ClientSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_none() { "ClientSecret()" } else { "ClientSecret(..)" })
+    }
+}
+
+impl Value for ClientSecret {
+    const TAKES: &'static str = "ID:SECRET";
+    const SECRET: bool = true;
+
+    fn read(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            _ if text.is_empty() => Ok(ClientSecret(None)),
+            Some((id, secret)) if !id.is_empty() && !secret.is_empty() => {
+                Ok(ClientSecret(Some((id.to_owned(), secret.to_owned()))))
+            }
+            _ => Err("must be CLIENT_ID:CLIENT_SECRET".into()),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.as_ref().map(|(id, secret)| format!("{id}:{secret}")).unwrap_or_default()
+    }
+}
+
+/// An issuer of OpenID Connect.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Issuer {
+    /// In paths: lower-case letters, digits and `-`.
+    pub name: String,
+    /// Exactly as it names itself.
+    pub issuer: String,
+    /// What it knows this server by.
+    pub client_id: String,
+    /// The same, secret.
+    pub client_secret: String,
+}
+
+/// Issuers of OpenID Connect.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Issuers(pub Vec<Issuer>);
+
+impl fmt::Debug for Issuers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|issuer| &issuer.name)).finish()
+    }
+}
+
+impl Value for Issuers {
+    const TAKES: &'static str = "ISSUERS";
+    const SECRET: bool = true;
+
+    fn read(text: &str) -> Result<Self, String> {
+        let issuers = text.split(',').map(str::trim).filter(|issuer| !issuer.is_empty());
+        let read = |text: &str| {
+            let words: Vec<&str> = text.split_whitespace().collect();
+            let [name, issuer, client_id, client_secret] = words[..] else {
+                return Err("must be NAME ISSUER CLIENT_ID CLIENT_SECRET for each issuer".to_owned());
+            };
+            let in_path = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            if !name.bytes().all(in_path) {
+                return Err("must name each issuer with lower-case letters, digits and -".to_owned());
+            }
+            Ok(Issuer {
+                name: name.to_owned(),
+                issuer: issuer.to_owned(),
+                client_id: client_id.to_owned(),
+                client_secret: client_secret.to_owned(),
+            })
+        };
+        issuers.map(read).collect::<Result<_, _>>().map(Issuers)
+    }
+
+    fn show(&self) -> String {
+        let show =
+            |one: &Issuer| format!("{} {} {} {}", one.name, one.issuer, one.client_id, one.client_secret);
+        self.0.iter().map(show).collect::<Vec<_>>().join(",")
+    }
+}
+
 /// What the nodes of a cluster prove to each other that they know. Empty: nothing.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct ClusterKey(pub String);

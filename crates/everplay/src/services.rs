@@ -1,0 +1,161 @@
+//! The services beside the rooms: accounts over HTTP, on the stores that the settings ask for.
+//!
+//! ```text
+//! DIR/accounts.sqlite   accounts, logins, keys, audit log
+//! DIR/accounts.key      seals what of it is secret; drawn at the first start, readable by its owner only
+//! ```
+
+use crate::config::{Config, Stores};
+use crate::doors::{self, Doors};
+use crate::{Error, Result};
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use everplay_accounts::{AccountStore, Accounts, Parts, Provider, Sealer, SmtpMail};
+use everplay_api::auth::Origins;
+use everplay_api::{Api, Caller, Layers, RatePolicy};
+use everplay_gateway::ClientInfo;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// The services of one server.
+pub(crate) struct Services {
+    accounts: Accounts,
+    doors: Arc<Doors>,
+    watching: JoinHandle<()>,
+}
+
+impl Services {
+    /// Opens the account store and starts what runs beside it.
+    pub(crate) async fn open(config: &Config) -> Result<Self> {
+        let (store, sealer) = open_store(config).await?;
+        let mut parts = Parts::new(store, sealer);
+        parts.providers = providers(config);
+        parts.admins = Some(config.admin.clone()).filter(|admin| !admin.is_empty()).into_iter().collect();
+        if !config.smtp_url.0.is_empty() {
+            let smtp = SmtpMail::new(&config.smtp_url.0, &config.mail_from).map_err(Error::Store)?;
+            parts.mailer = Arc::new(smtp);
+        }
+        let accounts = Accounts::start(parts).await.map_err(|error| Error::Store(error.to_string()))?;
+        let doors = Arc::new(Doors::new(accounts.clone()));
+        let watching = tokio::spawn(doors::watch(Arc::downgrade(&doors), accounts.endings()));
+        Ok(Services { accounts, doors, watching })
+    }
+
+    /// The accounts.
+    pub(crate) fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// Says who comes to the seats of rooms.
+    pub(crate) fn doors(&self) -> Arc<Doors> {
+        Arc::clone(&self.doors)
+    }
+
+    /// All services as routes.
+    pub(crate) fn router(&self, config: &Config) -> Router {
+        let origins =
+            config.web_origins.split(',').map(|origin| origin.trim().trim_end_matches('/').to_owned());
+        let origins = Origins(origins.filter(|origin| !origin.is_empty()).collect());
+        let mut layers = Layers::new(Arc::new(self.accounts.clone()));
+        layers.rates =
+            RatePolicy { account: config.rate_account, guest: config.rate_guest, burst: config.rate_burst };
+        Api::new()
+            .service(everplay_api::auth::routes(self.accounts.clone(), origins))
+            .service(everplay_api::accounts::routes(self.accounts.clone()))
+            .router(layers)
+            .layer(from_fn(tell_caller))
+    }
+
+    /// Tells where browsers reach the server, now that its port is known.
+    pub(crate) fn serve_at(&self, config: &Config, address: SocketAddr) {
+        if config.public_url.is_empty() {
+            self.accounts.serve_at(&format!("http://{address}"));
+        } else {
+            self.accounts.serve_at(&config.public_url);
+        }
+    }
+
+    /// Writes down what was counted.
+    pub(crate) async fn close(&self) {
+        if let Err(error) = self.accounts.close().await {
+            tracing::warn!(%error, "uses of keys were not written down");
+        }
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        self.watching.abort();
+    }
+}
+
+/// What the gateway knows of a request, in the words of the services.
+async fn tell_caller(mut request: Request, next: Next) -> Response {
+    if let Some(client) = request.extensions().get::<ClientInfo>() {
+        let caller = Caller { ip: client.ip, request_id: Arc::from(client.request_id.as_str()) };
+        request.extensions_mut().insert(caller);
+    }
+    next.run(request).await
+}
+
+async fn open_store(config: &Config) -> Result<(AccountStore, Sealer)> {
+    let failed = |error: everplay_accounts::StoreError| Error::Store(error.to_string());
+    let given = || Sealer::from_text(&config.accounts_key.0);
+    match config.stores()? {
+        Stores::Memory => {
+            Ok((AccountStore::memory().await.map_err(failed)?, given().unwrap_or_else(Sealer::ephemeral)))
+        }
+        Stores::Sqlite => {
+            let store =
+                AccountStore::sqlite(&config.data_dir.join("accounts.sqlite")).await.map_err(failed)?;
+            let path = config.data_dir.join("accounts.key");
+            let sealer = match given() {
+                Some(sealer) => sealer,
+                None => Sealer::from_file(&path).map_err(|error| Error::DataDir {
+                    path,
+                    problem: format!("the key of the accounts: {error}"),
+                })?,
+            };
+            Ok((store, sealer))
+        }
+        Stores::Cluster { database_url, .. } => shared_store(config, database_url).await,
+    }
+}
+
+#[cfg(not(feature = "cluster"))]
+async fn shared_store(_: &Config, _: &str) -> Result<(AccountStore, Sealer)> {
+    // The stores of rooms were refused before.
+    Err(Error::Store("this program was built without the stores of a cluster".to_owned()))
+}
+
+#[cfg(feature = "cluster")]
+async fn shared_store(config: &Config, database_url: &str) -> Result<(AccountStore, Sealer)> {
+    let store =
+        AccountStore::postgres(database_url).await.map_err(|error| Error::Store(error.to_string()))?;
+    // Beyond this machine a cluster has a key. On it, the nodes of a developer share what they have in common.
+    let texts = [config.accounts_key.0.clone(), config.cluster_key.0.clone(), format!("{database_url:-<32}")];
+    let sealer = texts.iter().find_map(|text| Sealer::from_text(text));
+    Ok((store, sealer.expect("the last text has 32 characters")))
+}
+
+fn providers(config: &Config) -> Vec<Provider> {
+    type Make = fn(&str, &str) -> Provider;
+    let makes: [(&crate::config::ClientSecret, Make); 3] = [
+        (&config.google_login, |id, secret| Provider::google(id, secret)),
+        (&config.facebook_login, |id, secret| Provider::facebook(id, secret)),
+        (&config.x_login, |id, secret| Provider::x(id, secret)),
+    ];
+    let named = makes.iter().filter_map(|(setting, make)| {
+        let (id, secret) = setting.0.as_ref()?;
+        Some(make(id, secret))
+    });
+    let issuers = config
+        .oidc_login
+        .0
+        .iter()
+        .map(|one| Provider::open_id(&one.name, &one.issuer, &one.client_id, &one.client_secret));
+    named.chain(issuers).collect()
+}
