@@ -275,16 +275,16 @@ impl Host {
         if end {
             self.snapshot();
         }
-        if let Some(record) = step.record {
-            if durability.journals_steps() || beginning || end {
-                self.snapshots.records += 1;
-                self.snapshots.bytes += record.len();
-                let record = Bytes::from(record);
-                if let Some(catch_up) = &mut self.catch_up {
-                    catch_up.push(record.clone());
-                }
-                self.journal.push(record);
+        if let Some(record) = step.record
+            && (durability.journals_steps() || beginning || end)
+        {
+            self.snapshots.records += 1;
+            self.snapshots.bytes += record.len();
+            let record = Bytes::from(record);
+            if let Some(catch_up) = &mut self.catch_up {
+                catch_up.push(record.clone());
             }
+            self.journal.push(record);
         }
         let told = self.outlet.step(self.journal.assigned(), step.emitted);
         // An image behind the record that says so would hide that the room has ended.

@@ -824,3 +824,16 @@ fn what_nobody_can_miss_is_not_recorded() {
     world.pass(Duration::from_millis(100));
     assert!(sent(&world, from), "the tape runs while someone is awaited");
 }
+
+#[test]
+fn what_was_missed_comes_in_the_order_of_its_steps() {
+    let mut world = world::<Plain>(2);
+    world.detach("p1");
+    let before = world.guests["p1"].peer.order.len();
+    world.say("p0", 0);
+    world.say("p0", 1);
+    world.reattach("p1");
+    world.release(world.end());
+    world.forward("p1", usize::MAX);
+    assert_eq!(world.guests["p1"].peer.order[before..], ["message", "patch", "patch", "message"]);
+}
