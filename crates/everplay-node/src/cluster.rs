@@ -356,10 +356,26 @@ impl Node {
                     tracing::warn!(node = %dead, "a node died; its rooms are taken over");
                     metrics::counter!(crate::metrics::NODES_LOST).increment(1);
                     self.unreachable(dead);
+                    self.reset_link(dead);
                     let node = Arc::clone(self);
                     self.spawn(takeover::take_over(node, dead));
                 }
             }
+        }
+    }
+
+    /// A link that stands to a node that counts as dead: this side has forgotten what was said on it, the other one has
+    /// not. Should the node speak again, both begin anew.
+    fn reset_link(&self, peer: Incarnation) {
+        let Some(cluster) = self.cluster() else { return };
+        let address = {
+            let members = cluster.members.lock();
+            let standing = members.get(peer).filter(|member| member.linked);
+            standing.map(|member| member.row.address.clone())
+        };
+        if let Some(address) = address {
+            cluster.links.forget(peer);
+            cluster.links.connect(peer, address);
         }
     }
 
@@ -410,11 +426,7 @@ impl Node {
                 Ok(message) => self.message(peer, message),
                 Err(error) => {
                     tracing::error!(node = %peer, %error, "the link is reset");
-                    let address = cluster.members.lock().get(peer).map(|member| member.row.address.clone());
-                    cluster.links.forget(peer);
-                    if let Some(address) = address {
-                        cluster.links.connect(peer, address);
-                    }
+                    self.reset_link(peer);
                 }
             },
             LinkEvent::Down { peer } => {
