@@ -39,6 +39,8 @@ struct Player {
     shown: Instant,
     /// Longest time between two frames with state since the window began.
     longest: Duration,
+    /// Full states since then.
+    full: u32,
     /// Lost its socket since then.
     dropped: bool,
     /// Is on its way back.
@@ -52,6 +54,7 @@ struct Player {
 pub(super) struct Fared {
     pub(super) room: String,
     pub(super) longest: Duration,
+    pub(super) full: u32,
     pub(super) dropped: bool,
 }
 
@@ -100,7 +103,15 @@ impl Bots {
         groups.entry(group).or_default().insert(room.clone());
         let mut common = self.common.lock();
         let (shown, longest) = (Instant::now(), Duration::ZERO);
-        common.players.push(Player { room, shown, longest, dropped: false, away: false, out: false });
+        common.players.push(Player {
+            room,
+            shown,
+            longest,
+            full: 0,
+            dropped: false,
+            away: false,
+            out: false,
+        });
         let number = common.players.len() - 1;
         drop(common);
         let (common, over) = (Arc::clone(&self.common), Arc::clone(&self.over));
@@ -116,7 +127,7 @@ impl Bots {
     /// From now on pauses count.
     pub(super) fn begin(&self) {
         for player in &mut self.common.lock().players {
-            (player.longest, player.dropped) = (Duration::ZERO, player.away);
+            (player.longest, player.full, player.dropped) = (Duration::ZERO, 0, player.away);
         }
     }
 
@@ -143,6 +154,7 @@ impl Bots {
         let fared = |player: &Player| Fared {
             room: player.room.clone(),
             longest: player.longest.max(player.shown.elapsed()),
+            full: player.full,
             dropped: player.dropped,
         };
         common.players.iter().filter(|player| !player.out).map(fared).collect()
@@ -239,6 +251,7 @@ async fn play(
                 let player = &mut common.players[number];
                 let now = Instant::now();
                 player.longest = player.longest.max(now - player.shown);
+                player.full += u32::from(full);
                 (player.shown, player.away) = (now, false);
             }
             Some(Event::Message { ty: OwnedMessageType::Text(ty), payload }) if &*ty == "mark" => {

@@ -55,11 +55,14 @@ impl Rows {
         let row = match self.0.iter().position(|row| row.fault == fault && row.who == who) {
             Some(row) => row,
             None => {
-                self.0.push(Row { fault, who, pauses: Vec::new(), promise });
+                self.0.push(Row { fault, who, pauses: Vec::new(), full: 0, promise });
                 self.0.len() - 1
             }
         };
-        self.0[row].pauses.extend(fared.into_iter().map(|fared| fared.longest));
+        for fared in fared {
+            self.0[row].pauses.push(fared.longest);
+            self.0[row].full += fared.full;
+        }
     }
 }
 

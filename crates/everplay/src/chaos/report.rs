@@ -13,6 +13,8 @@ pub(super) struct Row {
     pub(super) who: &'static str,
     /// Longest time without a frame, of each player and each repetition.
     pub(super) pauses: Vec<Duration>,
+    /// Full states they were sent, instead of the patches they missed.
+    pub(super) full: u32,
     /// What is promised about them.
     pub(super) promise: Promise,
 }
@@ -33,6 +35,7 @@ struct Figures {
     p50_ms: Option<f64>,
     p99_ms: Option<f64>,
     max_ms: Option<f64>,
+    full_states: u32,
     promise: Promise,
     kept: bool,
 }
@@ -105,6 +108,7 @@ impl Report {
                     ms(row.p50_ms),
                     ms(row.p99_ms),
                     ms(row.max_ms),
+                    row.full_states.to_string(),
                     row.promise.show(),
                     if row.players == 0 {
                         "-"
@@ -117,7 +121,7 @@ impl Report {
                 ]
             })
             .collect();
-        let header = ["fault", "who", "pauses", "p50 ms", "p99 ms", "max ms", "promise", ""];
+        let header = ["fault", "who", "pauses", "p50 ms", "p99 ms", "max ms", "full", "promise", ""];
         let verdict = match self.bound {
             Some(bound) => format!(
                 "lost, repeated or contradicted: 0 of {} frames (fewer than {bound:.1e} with 95 % confidence: 3/N)",
@@ -143,7 +147,7 @@ impl Report {
 
 impl Figures {
     fn of(row: Row) -> Figures {
-        let Row { fault, who, mut pauses, promise } = row;
+        let Row { fault, who, mut pauses, full: full_states, promise } = row;
         pauses.sort_unstable();
         let (p50_ms, p99_ms, max_ms) =
             (percentile(&pauses, 0.5), percentile(&pauses, 0.99), percentile(&pauses, 1.0));
@@ -154,7 +158,7 @@ impl Figures {
         let kept = within(p50_ms, promise.p50_ms)
             && within(p99_ms, promise.p99_ms)
             && within(max_ms, promise.max_ms);
-        Figures { fault, who, players: pauses.len(), p50_ms, p99_ms, max_ms, promise, kept }
+        Figures { fault, who, players: pauses.len(), p50_ms, p99_ms, max_ms, full_states, promise, kept }
     }
 }
 
@@ -175,7 +179,7 @@ mod tests {
     fn a_promise_is_kept_when_every_bound_holds() {
         let row = |longest, promise| {
             let pauses = (1..=longest).map(Duration::from_millis).collect();
-            Figures::of(Row { fault: "kill", who: "all", pauses, promise })
+            Figures::of(Row { fault: "kill", who: "all", pauses, full: 0, promise })
         };
         let promise = Promise { p50_ms: Some(50), p99_ms: Some(99), max_ms: None };
         assert!(row(100, promise).kept);
