@@ -32,6 +32,30 @@ impl Room for Members {
     }
 }
 
+/// Lets in whom the server knows: accounts and guests.
+#[derive(State, Default)]
+pub(crate) struct Known {}
+
+impl Room for Known {
+    type Options = Anything;
+    type Timer = ();
+
+    fn settings() -> Settings {
+        Settings { anonymous: false, ..Settings::default() }
+    }
+
+    fn create(_: &mut Context<Self>, _: Anything) -> Result<Self, Refusal> {
+        Ok(Self {})
+    }
+
+    fn messages(on: &mut Messages<Self>) {
+        on.message("who", |_, cx, client, _: Value| {
+            cx.send(client, "who", client.auth());
+            Ok(())
+        });
+    }
+}
+
 /// What a refused player asked to be told.
 #[derive(Deserialize, Default)]
 #[serde(default)]

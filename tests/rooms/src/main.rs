@@ -16,6 +16,7 @@ fn main() -> everplay::Result {
         .room::<world::World>("world")
         .room::<track::Track>("track")
         .room::<doors::Members>("members")
+        .room::<doors::Known>("known")
         .room::<doors::Refusing>("refusing")
         .room::<doors::Unborn>("unborn")
         .room::<doors::Pair>("pair")

@@ -61,6 +61,9 @@ pub(crate) struct Sqlite {
 
 impl Sqlite {
     pub(super) fn open(path: Option<&Path>) -> Result<Self, SqlError> {
+        if let Some(path) = path {
+            for_its_owner(path).map_err(|error| SqlError::Unavailable(error.to_string()))?;
+        }
         let connect = || -> rusqlite::Result<Connection> {
             let connection = match path {
                 Some(path) => Connection::open(path)?,
@@ -138,6 +141,15 @@ impl Drop for Transaction {
             }));
         }
     }
+}
+
+/// Makes the file before SQLite does, readable by its owner only; SQLite gives the files beside it the same rights.
+fn for_its_owner(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::File::options();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
 
 /// SQLite numbers `?1`; its `$1` is a name, numbered as it comes.
