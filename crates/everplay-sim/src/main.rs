@@ -21,6 +21,9 @@ struct Cli {
     /// The first seed
     #[arg(long, value_name = "N", default_value_t = 0)]
     from: u64,
+    /// Print what the nodes log, too
+    #[arg(long, requires = "seed")]
+    trace: bool,
     /// Put a bug in; with --seeds: stop at the first seed that finds it
     #[arg(long, value_name = "BUG")]
     planted: Option<String>,
@@ -47,7 +50,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let fine = match (cli.model, cli.seed) {
         (Some(model), _) => search_model(model),
-        (None, Some(seed)) => replay(seed, bug(&cli)),
+        (None, Some(seed)) => replay(&cli, seed),
         (None, None) if cli.plant_all => plant_all(&cli),
         (None, None) => many(&cli),
     };
@@ -64,10 +67,14 @@ fn bug(cli: &Cli) -> Planted {
     })
 }
 
-fn replay(seed: u64, planted: Planted) -> bool {
-    let report = run(Plan { seed, planted, verbose: true });
-    for line in &report.log {
-        println!("{line}");
+fn replay(cli: &Cli, seed: u64) -> bool {
+    if cli.trace {
+        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).without_time();
+        log.with_ansi(false).with_target(false).init();
+    }
+    let report = run(Plan { seed, planted: bug(cli), verbose: true });
+    if !cli.trace {
+        report.log.iter().for_each(|line| println!("{line}"));
     }
     match &report.failure {
         Some(failure) => println!("seed {seed}: {failure}"),

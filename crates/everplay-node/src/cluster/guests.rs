@@ -10,6 +10,7 @@
 //! [`INLET`] commands; beyond them the client whose frame came is closed with a code that brings it back: its gateway
 //! bounds what a client sends a second, so only a room that stands still gets there.
 
+use super::seats::ATTACHMENT_BITS;
 use crate::host::{Command, Reattach, ReattachSeat};
 use crate::link::{ClientSink, Relay, RelayBatch, RelayItem, RelaySeat, insist};
 use crate::registry::RoomEntry;
@@ -254,7 +255,11 @@ impl Inner {
             // The room was here before, left, and came back.
             *inlet = Inlet::new(entry);
         }
-        let known = self.guests.insert((peer, number), Guest { room: entry.id.clone(), conn });
+        let first = number >> ATTACHMENT_BITS << ATTACHMENT_BITS;
+        let last = first | ((1 << ATTACHMENT_BITS) - 1);
+        let earlier = self.guests.range((peer, first)..=(peer, last)).next().map(|(key, _)| *key);
+        let known = earlier.and_then(|key| self.guests.remove(&key));
+        self.guests.insert((peer, number), Guest { room: entry.id.clone(), conn });
         if known.is_none() {
             inlet.sockets += 1;
         }

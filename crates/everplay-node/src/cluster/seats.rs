@@ -39,6 +39,8 @@ use tokio::time::Instant;
 const KEPT_FRAMES: usize = 64;
 /// Bytes a seat keeps.
 const KEPT_BYTES: usize = 64 << 10;
+/// Low bits of a socket's number on a link that tell its attachments apart.
+pub(super) const ATTACHMENT_BITS: u32 = 20;
 /// How long an owner is sought: longer than a store's failover takes, shorter than players wait.
 const SEEK: Duration = Duration::from_secs(15);
 
@@ -245,7 +247,7 @@ impl Seat {
                 if self.links.queued(peer) > LINK_FULL {
                     return Err(PushError::Full(frame));
                 }
-                let message = Message::Push { conn: self.number, bytes: frame.clone() };
+                let message = Message::Push { conn: self.wire_number(), bytes: frame.clone() };
                 if self.links.send(peer, message.encode()).is_err() {
                     path.way = Way::Nowhere;
                     return path.keep(frame);
@@ -301,7 +303,7 @@ impl Seat {
         let mut path = self.path.lock();
         let sent = match path.way.clone() {
             Way::Here { mailbox, conn } => insist(&mailbox, Input::Resync { conn }),
-            Way::There(peer) => self.tell(peer, Control::Resync { conn: self.number }),
+            Way::There(peer) => self.tell(peer, Control::Resync { conn: self.wire_number() }),
             Way::Nowhere => false,
         };
         path.full |= !sent;
@@ -316,9 +318,16 @@ impl Seat {
         // Without a way the next owner waits for this client in vain, and then drops it.
         match std::mem::replace(&mut path.way, Way::Nowhere) {
             Way::Here { mailbox, conn } => insist(&mailbox, Input::Closed { conn, code }),
-            Way::There(peer) => self.tell(peer, Control::Closed { conn: self.number, code }),
+            Way::There(peer) => self.tell(peer, Control::Closed { conn: self.wire_number(), code }),
             Way::Nowhere => false,
         };
+    }
+
+    /// The socket's number on a link: another one at each attachment, so that what an owner sends to an earlier one, over
+    /// whichever link, is known for what it is.
+    fn wire_number(&self) -> u64 {
+        let attachment = self.attachment.load(Ordering::Acquire);
+        self.number << ATTACHMENT_BITS | (attachment & ((1 << ATTACHMENT_BITS) - 1))
     }
 
     fn tell(&self, peer: Incarnation, control: Control) -> bool {
@@ -327,7 +336,7 @@ impl Seat {
 
     fn claim(&self, token: Option<String>) -> SeatClaim {
         SeatClaim {
-            conn: self.number,
+            conn: self.wire_number(),
             session: self.attach.session.clone(),
             token,
             skip_handshake: self.attach.skip_handshake,
@@ -458,19 +467,24 @@ impl Seats {
                 metrics::counter!(crate::metrics::STALE_FRAMES).increment(delivery.items.len() as u64);
                 return;
             }
+            if delivery.items.iter().any(|item| group.is_stale(item)) {
+                // The owner had not read yet that these sockets were attached anew, and goes on from where they stood.
+                metrics::counter!(crate::metrics::STALE_FRAMES).increment(delivery.items.len() as u64);
+                return;
+            }
             group.epoch = delivery.epoch;
             group.forwarded = delivery.seq;
             for item in delivery.items {
                 match item {
                     Item::Frame { conns, kind, bytes } => {
                         for conn in conns {
-                            if let Some(seat) = group.seats.get(&conn) {
+                            if let Some(seat) = group.seats.get(&(conn >> ATTACHMENT_BITS)) {
                                 going.push((Arc::clone(seat), Ok((kind, bytes.clone()))));
                             }
                         }
                     }
                     Item::Close { conn, code, reason } => {
-                        if let Some(seat) = group.seats.remove(&conn) {
+                        if let Some(seat) = group.seats.remove(&(conn >> ATTACHMENT_BITS)) {
                             going.push((seat, Err((code, reason))));
                         }
                     }
@@ -699,6 +713,18 @@ impl Seats {
 }
 
 impl Group {
+    /// For an attachment that is over.
+    fn is_stale(&self, item: &Item) -> bool {
+        let stale = |conn: &u64| {
+            let seat = self.seats.get(&(conn >> ATTACHMENT_BITS));
+            seat.is_some_and(|seat| seat.wire_number() != *conn)
+        };
+        match item {
+            Item::Frame { conns, .. } => conns.iter().any(stale),
+            Item::Close { conn, .. } => stale(conn),
+        }
+    }
+
     /// What the room here has delivered is known to its entry.
     fn note_forwarded(&mut self) {
         if let Owner::Here(entry) = &self.owner {

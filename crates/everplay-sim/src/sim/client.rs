@@ -290,6 +290,7 @@ impl Client {
             dialect: Some(Dialect::V17),
         };
         crowd.world.note("connect", self.number, self.socket);
+        crowd.world.say(|| format!("client {} connects to machine {}", self.number, self.machine));
         let (world, inbox) = (Arc::clone(&crowd.world), Arc::clone(&crowd.inbox));
         let sink = Arc::new(Socket { world, inbox, number: self.socket });
         let (up, frames) = mpsc::unbounded_channel();

@@ -356,6 +356,7 @@ impl Sim {
                 self.wires.set_frozen(index as u64, false);
             }
             let owed = std::mem::take(&mut process.owed);
+            let _span = tracing::debug_span!("m", index).entered();
             process.runtime.block_on(async {
                 if owed > 0 {
                     tokio::time::advance(Duration::from_millis(owed)).await;

@@ -200,6 +200,7 @@ impl World {
             inner.hash = (inner.hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         }
         if let Some(log) = &mut inner.log {
+            tracing::debug!("{now:>6} {what} {a} {b}");
             log.push(format!("{now:>6} {what} {a} {b}"));
         }
     }
@@ -209,7 +210,9 @@ impl World {
         let mut inner = self.inner.lock();
         let now = inner.now;
         if let Some(log) = &mut inner.log {
-            log.push(format!("{now:>6} {}", line()));
+            let line = format!("{now:>6} {}", line());
+            tracing::debug!("{line}");
+            log.push(line);
         }
     }
 
