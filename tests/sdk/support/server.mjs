@@ -31,9 +31,10 @@ export class Server {
   #child;
   #log = "";
 
-  /** A server that is ready, on a free port of this machine. */
-  static async start() {
+  /** A server that is ready, on a free port of this machine, with these further settings as flags. */
+  static async start(...settings) {
     const server = new Server();
+    server.settings = settings;
     server.directory = await mkdtemp(path.join(tmpdir(), "everplay-sdk-"));
     server.port = await freePort();
     await server.restart();
@@ -42,7 +43,7 @@ export class Server {
 
   /** Starts the program; resolves when it is ready for players. */
   async restart() {
-    const options = ["serve", "--port", String(this.port), "--data-dir", this.directory];
+    const options = ["serve", "--port", String(this.port), "--data-dir", this.directory, ...this.settings];
     this.#child = spawn(program(), options, { env: environment(), stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.on("data", (text) => (this.#log = (this.#log + text).slice(-20_000)));
