@@ -37,7 +37,7 @@ use everplay_cluster::{
     Candidate, Control, Effect, LinkEvent, Links, Members, Message, RoomLine, Row, Timing,
 };
 use everplay_live::{ArbiterError, NodeLease, NodeRow, NodeState};
-use everplay_types::{CloseCode, Incarnation, Millis, RoomId};
+use everplay_types::{CloseCode, Incarnation, Millis, RoomId, RoomKey};
 use guests::{Guests, not_here};
 use parking_lot::Mutex;
 use seats::{Owner, Seats};
@@ -83,6 +83,8 @@ pub(crate) struct Cluster {
     guests: Guests,
     asks: Asks,
     holds: Holds,
+    /// Rooms granted to this node that it may not run yet.
+    strays: Mutex<BTreeSet<RoomKey>>,
     row: NodeRow,
     start: Instant,
     draining: AtomicBool,
@@ -155,6 +157,7 @@ impl Cluster {
             guests: Guests::default(),
             asks: Asks::default(),
             holds: Holds::default(),
+            strays: Mutex::default(),
             row: parts.row,
             start: Instant::now(),
             draining: AtomicBool::new(false),
@@ -266,6 +269,7 @@ impl Node {
         self.spawn(async move { node.run_cluster(inputs).await });
         let node = Arc::clone(self);
         self.spawn(async move { node.keep_listed().await });
+        self.spawn(Arc::clone(self).keep_strays());
         // Until every listed node is linked or found dead; a node that is neither is dealt with later.
         let settled = async {
             let mut round = tokio::time::interval(Duration::from_millis(10));

@@ -92,6 +92,10 @@ async fn restore_room(
     let Some(kind) = node.kinds.get(&entry.kind) else {
         return Outcome::Stranded(id, format!("this program has no room kind {:?}", entry.kind));
     };
+    let registered: Registered = serde_json::from_slice(&entry.listing).unwrap_or_default();
+    if let Err(reason) = knows(kind, &registered) {
+        return Outcome::Stranded(id, reason);
+    }
     let owned = async {
         let seen = match seen {
             Some(seen) => seen,
@@ -108,14 +112,16 @@ async fn restore_room(
     let (token, position) = match owned.await {
         Ok(owned) => owned,
         // Nothing is wrong with the room; it is not ours, or not yet.
-        Err(reason) => return Outcome::Stranded(id, reason),
+        Err(reason) => {
+            node.stray(entry.room);
+            return Outcome::Stranded(id, reason);
+        }
     };
     if position.last == everplay_types::Seq::ZERO {
         // Registered, and nothing confirmed: nobody was told of this room.
         node.forget(&id, token);
         return Outcome::Ended;
     }
-    let registered: Registered = serde_json::from_slice(&entry.listing).unwrap_or_default();
     read_and_host(node, kind, id, registered, token, absent).await
 }
 
@@ -131,7 +137,10 @@ async fn read_and_host(
     let loaded = match load(node, &id).await {
         Ok(loaded) => loaded,
         Err(LoadError::Corrupt(corruption)) => return quarantine(node, id, corruption.to_string()),
-        Err(error) => return Outcome::Stranded(id, error.to_string()),
+        Err(error) => {
+            node.stray(node.key(&id));
+            return Outcome::Stranded(id, error.to_string());
+        }
     };
     for passed_over in &loaded.passed_over {
         tracing::warn!(room.id = %id, damage = %passed_over, "a damaged snapshot was passed over");
@@ -146,10 +155,42 @@ async fn read_and_host(
         }
         Err(Unfit::Broken(reason)) => return quarantine(node, id, reason),
     };
+    if let Err(reason) = raise_version(node, kind, &id, &registered, token).await {
+        node.stray(node.key(&id));
+        return Outcome::Stranded(id, reason);
+    }
     let journal = node.journal(&id, token, loaded.position);
     let tail = tail_of(&loaded);
     node.host(kind, id, registered, engine, journal, tail);
     Outcome::Live
+}
+
+/// Whether this program may run a room of that version: asked before it is granted, because what is granted here is not
+/// looked for elsewhere.
+fn knows(kind: &Kind, registered: &Registered) -> Result<(), String> {
+    let known = kind.kind.settings().version;
+    if registered.version <= known {
+        return Ok(());
+    }
+    let wanted = registered.version;
+    Err(format!("the room is of version {wanted} of its kind, and this program knows versions up to {known}"))
+}
+
+/// Lets programs of a lower version know that the room is not theirs any more, before this one writes to it.
+async fn raise_version(
+    node: &Node,
+    kind: &Kind,
+    id: &RoomId,
+    registered: &Registered,
+    token: Token,
+) -> Result<(), String> {
+    let version = kind.kind.settings().version;
+    if registered.version >= version {
+        return Ok(());
+    }
+    let raised = Registered { version, ..registered.clone() };
+    let listing = serde_json::to_vec(&raised).map_err(|error| error.to_string())?;
+    node.live.relist(node.key(id), token, listing.into()).await.map_err(|error| error.to_string())
 }
 
 /// Why a room that was read cannot run.
@@ -200,6 +241,7 @@ pub(crate) async fn adopt_image(node: &Arc<Node>, adopted: Adopted, image: Bytes
     if node.registry.len() >= node.options.limits.rooms {
         return Err(format!("this node runs {} rooms and takes no more", node.options.limits.rooms));
     }
+    knows(kind, &registered)?;
     // Before anything is granted: an image that cannot be read leaves the room where it is.
     let engine = match rebuild(kind, &id, Some(&image), &[], Absent::Awaited) {
         Ok(engine) => engine,
@@ -209,8 +251,12 @@ pub(crate) async fn adopt_image(node: &Arc<Node>, adopted: Adopted, image: Bytes
     let key = node.key(&id);
     let mut journal = node.journal(&id, token, position);
     if kind.kind.settings().durability.survives() {
-        let token = node.grant(&key, token.epoch).await?;
-        let sealed = node.live.seal(key, token).await.map_err(|error| error.to_string())?;
+        let granted = async {
+            let token = node.grant(&key, token.epoch).await?;
+            let sealed = node.live.seal(key.clone(), token).await.map_err(|error| error.to_string())?;
+            Ok::<_, String>((token, sealed))
+        };
+        let (token, sealed) = granted.await.inspect_err(|_| node.stray(key.clone()))?;
         if sealed != position {
             return match read_and_host(node, kind, id, registered, token, Absent::Awaited).await {
                 Outcome::Live => Ok(()),
@@ -218,6 +264,8 @@ pub(crate) async fn adopt_image(node: &Arc<Node>, adopted: Adopted, image: Bytes
                 Outcome::Quarantined(_, reason) | Outcome::Stranded(_, reason) => Err(reason),
             };
         }
+        let raised = raise_version(node, kind, &id, &registered, token).await;
+        raised.inspect_err(|_| node.stray(key))?;
         journal = node.journal(&id, token, position);
     }
     let tail = CatchUp::new(position.last);

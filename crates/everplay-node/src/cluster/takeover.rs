@@ -81,6 +81,45 @@ pub(super) async fn take_orphans(node: &Arc<Node>, round: usize) -> usize {
     }
 }
 
+/// Between two looks at strays.
+const STRAYS: Duration = Duration::from_millis(250);
+
+impl Node {
+    /// The room may have been granted to this node, which did not come to run it: the arbiter or the store did not answer.
+    /// Others leave it alone, because its owner lives.
+    pub(crate) fn stray(&self, room: RoomKey) {
+        if let Some(cluster) = self.cluster() {
+            cluster.strays.lock().insert(room);
+        }
+    }
+
+    /// Goes on with strays until each is live, or another's.
+    pub(super) async fn keep_strays(self: Arc<Self>) {
+        let Some(cluster) = self.cluster() else { return };
+        loop {
+            tokio::time::sleep(STRAYS).await;
+            let strays: Vec<RoomKey> = cluster.strays.lock().iter().cloned().collect();
+            for room in strays {
+                if self.settle_stray(&room).await {
+                    cluster.strays.lock().remove(&room);
+                }
+            }
+        }
+    }
+
+    async fn settle_stray(self: &Arc<Self>, room: &RoomKey) -> bool {
+        match self.arbiter.current(room.clone()).await {
+            Ok(Some(grant)) if grant.owner == self.incarnation => {
+                let here =
+                    self.registry.get(&room.room).is_some_and(|entry| entry.epoch() >= grant.token.epoch);
+                here || !matches!(adopt(self, room.clone(), grant).await, Outcome::Stranded(..))
+            }
+            Ok(_) => true,
+            Err(_) => false,
+        }
+    }
+}
+
 async fn take(node: &Arc<Node>, grants: Vec<(RoomKey, Grant)>, round: usize) -> usize {
     let Some(cluster) = node.cluster() else { return 0 };
     let candidates = cluster.candidates();

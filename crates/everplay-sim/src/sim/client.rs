@@ -16,6 +16,7 @@ use everplay_schema::{Decoder, Node, Value};
 use everplay_types::CloseCode;
 use everplay_wire::{ClientFrame, Dialect, MessageType, ServerFrame, msgpack};
 use parking_lot::Mutex;
+use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,6 +95,8 @@ pub(crate) struct Crowd {
     pub(crate) sockets: std::cell::Cell<u64>,
     /// Seats that were given out.
     pub(crate) seats: BTreeSet<String>,
+    /// Sessions whose clients went away for good.
+    pub(crate) abandoned: RefCell<BTreeSet<String>>,
 }
 
 type Slot = Arc<Mutex<Option<Result<Reservation, MatchError>>>>;
@@ -193,8 +196,11 @@ impl Client {
     }
 
     /// Forgets its seat: it left, or was never in.
-    fn rest(&mut self, now: Ms, pause: Ms) {
+    fn rest(&mut self, crowd: &Crowd, now: Ms, pause: Ms) {
         self.hang_up();
+        if let Some(seat) = &self.seat {
+            crowd.abandoned.borrow_mut().insert(seat.session_id.to_string());
+        }
         (self.seat, self.token, self.decoder) = (None, None, None);
         (self.version, self.said, self.sent, self.leaving) = (0, 0, 0, false);
         self.phase = Phase::Resting(now + pause);
@@ -232,9 +238,9 @@ impl Client {
                     Some(Err(error)) => {
                         crowd.world.say(|| format!("client {} got no seat: {error}", self.number));
                         let pause = self.dice.between(50, 200);
-                        self.rest(now, pause);
+                        self.rest(crowd, now, pause);
                     }
-                    None if now - *since > PATIENCE => self.rest(now, 0),
+                    None if now - *since > PATIENCE => self.rest(crowd, now, 0),
                     None => {}
                 }
             }
@@ -341,11 +347,11 @@ impl Client {
         crowd.world.note("closed", self.number, u64::from(code.0));
         if self.leaving || code == CloseCode::CONSENTED {
             let pause = self.dice.between(0, 400);
-            self.rest(now, pause);
+            self.rest(crowd, now, pause);
         } else if self.token.is_none() {
             // The seat was never taken: the SDK reports an error and the player tries again.
             let pause = self.dice.between(50, 200);
-            self.rest(now, pause);
+            self.rest(crowd, now, pause);
         } else if [1006, CloseCode::MAY_TRY_RECONNECT.0].contains(&code.0) {
             self.reconnects += 1;
             self.knock(now, KNOCK_FIRST);
@@ -449,9 +455,10 @@ impl Client {
         if view.repeats > 0 {
             world.fail(Property::ConsumedOnce, || "a message was taken twice".to_owned());
         }
-        if view.lost_seats > 0 {
+        let abandoned = crowd.abandoned.borrow();
+        if let Some(session) = view.lost_seats.iter().find(|session| !abandoned.contains(*session)) {
             world.fail(Property::NoFalseLeave, || {
-                format!("a client lost its seat as client {} sees it", self.number)
+                format!("session {session} lost its seat as client {} sees it", self.number)
             });
         }
         if view.taken > SEATS {
@@ -473,7 +480,7 @@ struct View {
     /// What the digest should be.
     summed: u32,
     repeats: u32,
-    lost_seats: usize,
+    lost_seats: Vec<String>,
     taken: u32,
 }
 
@@ -488,16 +495,17 @@ impl View {
         };
         let mut digest = Digest::default();
         [0, 2, 3, 4, 5].into_iter().for_each(|index| digest.add(field(index)));
-        let (mut lost_seats, mut taken) = (0, 0);
+        let (mut lost_seats, mut taken) = (Vec::new(), 0);
         for index in [6, 7] {
-            let items = match node(index) {
+            let items: Vec<(&str, u32)> = match node(index) {
                 Some(Node::Map { items, .. }) => {
                     items.values().map(|(key, value)| (&**key, number(Some(value)))).collect()
                 }
                 _ => Vec::new(),
             };
             if index == 7 {
-                lost_seats = items.iter().filter(|(_, how)| *how == 4).count();
+                let lost = items.iter().filter(|(_, how)| *how == 4);
+                lost_seats = lost.map(|(session, _)| (*session).to_owned()).collect();
                 taken = items.iter().filter(|(_, how)| matches!(how, 1 | 2)).count() as u32;
             }
             digest.add_map(items.into_iter());
@@ -510,7 +518,7 @@ impl View {
     }
 
     fn nothing() -> View {
-        View { version: 0, digest: 0, summed: 0, repeats: 0, lost_seats: 0, taken: 0 }
+        View { version: 0, digest: 0, summed: 0, repeats: 0, lost_seats: Vec::new(), taken: 0 }
     }
 }
 

@@ -132,6 +132,7 @@ impl Sim {
             inbox: Arc::new(Inbox::default()),
             sockets: Default::default(),
             seats: Default::default(),
+            abandoned: Default::default(),
         };
         Sim {
             plan,
