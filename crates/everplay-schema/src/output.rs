@@ -57,6 +57,9 @@ pub(crate) struct Output {
     unkept: Vec<std::ops::Range<usize>>,
     filtered: Vec<u8>,
     ranges: Vec<Range>,
+    /// The ranges of each view, as places in `ranges`, by view; made once, because a range is for few views and there
+    /// are many of both.
+    by_view: Vec<Vec<u32>>,
     filtered_at: u32,
     pub(crate) private: Vec<u8>,
     private_at: u32,
@@ -72,6 +75,7 @@ impl Output {
         self.shared_at = 0;
         self.filtered.clear();
         self.ranges.clear();
+        self.by_view.iter_mut().for_each(Vec::clear);
         self.filtered_at = NO_REF;
         self.private.clear();
         self.private_at = NO_REF;
@@ -120,6 +124,15 @@ impl Output {
         for range in self.ranges.iter_mut().rev() {
             end = std::mem::replace(&mut range.end, end);
         }
+        for (at, range) in self.ranges.iter().enumerate() {
+            for view in range.audience.iter() {
+                let view = view.0 as usize;
+                if self.by_view.len() <= view {
+                    self.by_view.resize_with(view + 1, Vec::new);
+                }
+                self.by_view[view].push(at as u32);
+            }
+        }
     }
 
     fn ranges(&self) -> impl Iterator<Item = (&Range, &[u8])> {
@@ -133,10 +146,11 @@ impl Output {
 
     /// Appends what this view gets beyond the shared part.
     pub(crate) fn view(&self, view: ViewId, out: &mut Vec<u8>) {
-        for (range, bytes) in self.ranges() {
-            if range.audience.contains(view) {
-                out.extend_from_slice(bytes);
-            }
+        let Some(ranges) = self.by_view.get(view.0 as usize) else { return };
+        for &at in ranges {
+            let at = at as usize;
+            let start = at.checked_sub(1).map_or(0, |before| self.ranges[before].end);
+            out.extend_from_slice(&self.filtered[start..self.ranges[at].end]);
         }
     }
 

@@ -58,7 +58,8 @@ pub(crate) fn walk<T: Structure>(
         scope
     };
     let ty = cx.types.get(slot.type_no);
-    value.visit(&mut slot.shadow, ty, &mut Changes { owner: slot.ref_id, scope, cx });
+    let audience = scope.plain_audience();
+    value.visit(&mut slot.shadow, ty, &mut Changes { owner: slot.ref_id, scope, audience, cx });
     if ty.nested {
         value.visit(&mut slot.shadow, ty, &mut Descend { scope, cx });
     }
@@ -76,6 +77,8 @@ pub(crate) fn walk<T: Structure>(
 struct Changes<'a, 't> {
     owner: u32,
     scope: &'a Scope,
+    /// See [`Scope::plain_audience`].
+    audience: Option<&'a ViewSet>,
     cx: &'a mut Patch<'t>,
 }
 
@@ -88,6 +91,14 @@ impl Visitor for Changes<'_, '_> {
         if simple && !self.scope.private {
             if change != Change::None {
                 put_change(change, spec, value, slot, Target::Shared, self.owner, self.cx);
+            }
+        } else if let Some(audience) = self.audience
+            && spec.modifiers.view.is_none()
+            && !spec.unsent()
+        {
+            if change != Change::None {
+                let to = Target::Views { audience, journal: true };
+                put_change(change, spec, value, slot, to, self.owner, self.cx);
             }
         } else {
             self.filtered(change, told, spec, value, slot);
@@ -357,8 +368,8 @@ pub(crate) fn item_scope(
         new = new.union(&inside.now);
     }
     Scope {
-        old: Reach::Views(scope.old.and(&old)),
-        new: Reach::Views(scope.new.and(&new)),
+        old: Reach::Views(scope.old.narrow(old)),
+        new: Reach::Views(scope.new.narrow(new)),
         members_old,
         members_new,
         private: scope.private,

@@ -443,6 +443,16 @@ impl<K: Key, T: Item> Slab<K, T> {
         Some(item_scope(per_item, scope, entry.visibility.as_deref(), [subscribed, inside]))
     }
 
+    /// Whether the entry has the same audience before and after.
+    fn entry_is_steady(&self, at: usize, scope: &Scope) -> bool {
+        let entry = &self.entries[at];
+        let same = |granted: Option<&Granted>| granted.is_none_or(|granted| granted.now == granted.seen);
+        scope.is_steady()
+            && entry.visibility.as_ref().is_none_or(|given| given.now == given.seen)
+            && same(self.track.subscribed())
+            && same(entry.value.as_ref().and_then(|value| value.inside(&entry.slot)))
+    }
+
     /// Entries below this index follow the collection.
     fn broadcast_until(&self, spec: &FieldSpec) -> u32 {
         if is_stream(spec) { self.sent_until } else { 0 }
@@ -456,9 +466,22 @@ impl<K: Key, T: Item> Slab<K, T> {
         _send_until: u32,
         cx: &mut Patch<'_>,
     ) {
+        let owner = self.track.ref_id;
+        let steady = self.entry_is_steady(at, scope);
+        let entry = &mut self.entries[at];
+        let mut polled = None;
+        if let Some(value) = &mut entry.value
+            && entry.known
+            && !entry.replaced
+        {
+            let change = value.poll(&mut entry.slot, spec, cx);
+            if steady && change == Change::None {
+                return;
+            }
+            polled = Some(change);
+        }
         let item_scope = self.entry_scope(at, spec, scope);
         let audience = item_scope.as_ref().unwrap_or(scope);
-        let owner = self.track.ref_id;
         let entry = &mut self.entries[at];
         let Some(value) = &mut entry.value else {
             if std::mem::take(&mut entry.known) {
@@ -480,7 +503,10 @@ impl<K: Key, T: Item> Slab<K, T> {
             put_lost(entry, owner, scope, audience, cx);
             return;
         }
-        let change = value.poll(&mut entry.slot, spec, cx);
+        let change = match polled {
+            Some(change) => change,
+            None => value.poll(&mut entry.slot, spec, cx),
+        };
         let code = match change {
             _ if !was_known => Some(op::ADD),
             Change::None => None,

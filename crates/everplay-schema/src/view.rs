@@ -37,70 +37,77 @@ pub enum FieldTag {
     Bits(u32),
 }
 
-/// A set of views. The first 64 need no memory of their own.
+/// A set of views. The first 256 need no memory of their own: sets are combined for every field that only some see.
 #[derive(Clone, Debug, Default)]
 pub struct ViewSet {
-    low: u64,
+    low: [u64; LOW_WORDS],
     high: Vec<u64>,
 }
 
+/// Words of a set that are always there.
+const LOW_WORDS: usize = 4;
+
 impl PartialEq for ViewSet {
     fn eq(&self, other: &Self) -> bool {
-        let longest = self.high.len().max(other.high.len());
-        self.low == other.low && (0..longest).all(|word| self.word(word) == other.word(word))
+        let longest = self.words().max(other.words());
+        self.low == other.low && (LOW_WORDS..longest).all(|word| self.word(word) == other.word(word))
     }
 }
 
 impl ViewSet {
     /// No view.
-    pub(crate) const EMPTY: ViewSet = ViewSet { low: 0, high: Vec::new() };
+    pub(crate) const EMPTY: ViewSet = ViewSet { low: [0; LOW_WORDS], high: Vec::new() };
+
+    fn words(&self) -> usize {
+        LOW_WORDS + self.high.len()
+    }
 
     fn word(&self, word: usize) -> u64 {
-        self.high.get(word).copied().unwrap_or(0)
+        match self.low.get(word) {
+            Some(bits) => *bits,
+            None => self.high.get(word - LOW_WORDS).copied().unwrap_or(0),
+        }
+    }
+
+    fn word_mut(&mut self, word: usize) -> &mut u64 {
+        if word < LOW_WORDS {
+            return &mut self.low[word];
+        }
+        let word = word - LOW_WORDS;
+        if self.high.len() <= word {
+            self.high.resize(word + 1, 0);
+        }
+        &mut self.high[word]
     }
 
     /// Whether the view is in the set.
     pub fn contains(&self, view: ViewId) -> bool {
-        if view.0 < 64 {
-            self.low >> view.0 & 1 == 1
-        } else {
-            self.word(view.0 as usize / 64 - 1) >> (view.0 % 64) & 1 == 1
-        }
+        self.word(view.0 as usize / 64) >> (view.0 % 64) & 1 == 1
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.low == 0 && self.high.iter().all(|word| *word == 0)
+        self.low == [0; LOW_WORDS] && self.high.iter().all(|word| *word == 0)
     }
 
     pub(crate) fn insert(&mut self, view: ViewId) -> bool {
         let new = !self.contains(view);
-        if view.0 < 64 {
-            self.low |= 1 << view.0;
-        } else {
-            let word = view.0 as usize / 64 - 1;
-            if self.high.len() <= word {
-                self.high.resize(word + 1, 0);
-            }
-            self.high[word] |= 1 << (view.0 % 64);
-        }
+        *self.word_mut(view.0 as usize / 64) |= 1 << (view.0 % 64);
         new
     }
 
     pub(crate) fn remove(&mut self, view: ViewId) -> bool {
         let had = self.contains(view);
-        if view.0 < 64 {
-            self.low &= !(1 << view.0);
-        } else if let Some(word) = self.high.get_mut(view.0 as usize / 64 - 1) {
-            *word &= !(1 << (view.0 % 64));
+        if had {
+            *self.word_mut(view.0 as usize / 64) &= !(1 << (view.0 % 64));
         }
         had
     }
 
     fn combine(&self, other: &ViewSet, with: impl Fn(u64, u64) -> u64) -> ViewSet {
-        let longest = self.high.len().max(other.high.len());
+        let longest = self.words().max(other.words());
         ViewSet {
-            low: with(self.low, other.low),
-            high: (0..longest).map(|word| with(self.word(word), other.word(word))).collect(),
+            low: std::array::from_fn(|word| with(self.low[word], other.low[word])),
+            high: (LOW_WORDS..longest).map(|word| with(self.word(word), other.word(word))).collect(),
         }
     }
 
@@ -118,9 +125,13 @@ impl ViewSet {
 
     /// The views in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = ViewId> + '_ {
-        let words = std::iter::once(self.low).chain(self.high.iter().copied());
-        words.enumerate().flat_map(|(word, bits)| {
-            (0..64u32).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| ViewId(word as u32 * 64 + bit))
+        let words = self.low.iter().chain(&self.high).copied();
+        words.enumerate().flat_map(|(word, mut bits)| {
+            std::iter::from_fn(move || {
+                let bit = bits.trailing_zeros();
+                bits &= bits.wrapping_sub(1);
+                (bit < 64).then_some(ViewId(word as u32 * 64 + bit))
+            })
         })
     }
 }
@@ -139,6 +150,14 @@ impl Reach {
         match self {
             Reach::All => set.clone(),
             Reach::Views(views) => views.intersection(set),
+        }
+    }
+
+    /// As [`and`](Self::and), of a set that is not needed any more.
+    pub(crate) fn narrow(&self, set: ViewSet) -> ViewSet {
+        match self {
+            Reach::All => set,
+            Reach::Views(views) => views.intersection(&set),
         }
     }
 }
@@ -180,7 +199,7 @@ impl Members {
 
     /// Views that were shown the instance, now or later.
     pub(crate) fn all(&self) -> ViewSet {
-        self.base.union(&self.later())
+        if self.tags.is_empty() { self.base.clone() } else { self.base.union(&self.later()) }
     }
 
     pub(crate) fn show_later(&mut self, view: ViewId, tag: Tag) {
@@ -335,5 +354,13 @@ impl Scope {
     /// Whether everything is the same before and after, so that only what was touched needs a look.
     pub(crate) fn is_steady(&self) -> bool {
         self.old == self.new && self.members_old == self.members_new
+    }
+
+    /// The views that have the fields without a tag, if they are the same before and after and that is all there is to
+    /// say of them: nothing is gained, lost or shown later. Most structures in most patches.
+    pub(crate) fn plain_audience(&self) -> Option<&ViewSet> {
+        let Reach::Views(views) = &self.new else { return None };
+        let plain = !self.private && !self.alone && self.members_new.tags.is_empty() && self.is_steady();
+        plain.then_some(views)
     }
 }
