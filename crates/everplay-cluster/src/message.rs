@@ -291,6 +291,8 @@ pub struct Offer {
     pub created_at: u64,
     /// The options clients must share to be matched into it.
     pub filters: Map<String, Value>,
+    /// The version of its kind that ran it.
+    pub version: u32,
     /// The token it was last written with.
     pub token: Token,
     /// The last record the image contains.
@@ -563,6 +565,7 @@ mod tests {
             kind: "arena".into(),
             created_at: 7,
             filters: Map::new(),
+            version: 1,
             token: Token::default(),
             seq: Seq(9),
             chain: [5; 16],

@@ -8,9 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// sockets does the same again. The monotonic clock is the runtime's.
 #[derive(Clone)]
 pub struct Ambient {
-    random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
-    wall: Arc<dyn Fn() -> u64 + Send + Sync>,
+    random: Arc<Random>,
+    wall: Arc<Wall>,
 }
+
+type Random = dyn Fn(&mut [u8]) + Send + Sync;
+type Wall = dyn Fn() -> u64 + Send + Sync;
 
 impl Ambient {
     /// `random` fills the bytes it is given, `wall` answers in ms since 1970.

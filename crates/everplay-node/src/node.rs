@@ -58,11 +58,14 @@ pub(crate) enum Phase {
 }
 
 /// What the directory keeps beside a room: what its ledger does not know.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Registered {
     pub(crate) created_at: u64,
     #[serde(default)]
     pub(crate) filters: serde_json::Map<String, serde_json::Value>,
+    /// The highest version of its kind that ever ran it.
+    #[serde(default)]
+    pub(crate) version: u32,
 }
 
 /// The node, to call it. Cheap to clone.
@@ -215,7 +218,8 @@ impl Node {
                 return Err(MatchError::new(ErrorCode::UNHANDLED, "the room could not be created"));
             }
         };
-        let registered = Registered { created_at: self.options.ambient.wall_ms(), filters };
+        let version = kind.kind.settings().version;
+        let registered = Registered { created_at: self.options.ambient.wall_ms(), filters, version };
         let mut journal = self.journal(
             &id,
             Token::default(),

@@ -3,8 +3,8 @@
 mod common;
 
 use common::hub::Hub;
-use common::{Player, Stores, join_with, kinds, options};
-use everplay_node::{Handle, Method, Node};
+use common::{Player, Stores, join_with, kinds_of_version, options};
+use everplay_node::{Handle, Method, MoveError, Node};
 use everplay_types::{Incarnation, ProcessId};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -23,13 +23,18 @@ impl Region {
     }
 
     async fn node(&self, number: u8) -> Handle {
+        self.node_of_version(number, 1).await
+    }
+
+    async fn node_of_version(&self, number: u8, version: u32) -> Handle {
         let options = everplay_node::Options {
             process_id: ProcessId::new(format!("p{number}")).expect("an id"),
             ..options()
         };
         let live = Arc::new(self.stores.live.clone());
         let arbiter = Arc::new(self.stores.arbiter.clone());
-        let node = Node::start_in_cluster(options, kinds(), live, arbiter, self.hub.parts(number));
+        let node =
+            Node::start_in_cluster(options, kinds_of_version(version), live, arbiter, self.hub.parts(number));
         node.restore().await.expect("it joins");
         node
     }
@@ -223,4 +228,28 @@ async fn a_region_that_stopped_as_a_whole_starts_again() {
     common::come_back(&b, &mut player).await;
     player.message("click", &1);
     assert_eq!(player.clicks(6).await, 6);
+}
+
+#[tokio::test]
+async fn an_older_release_leaves_newer_rooms_to_newer_nodes() {
+    let region = Region::new();
+    let (old, new) = (region.node_of_version(1, 1).await, region.node_of_version(2, 2).await);
+    // A room of the old release moves to the new one, and cannot go back.
+    let player = join_far(&new, &old, "counter").await;
+    let room = player.seat.room_id.clone();
+    let (at_old, at_new) = (old.cluster().expect("in a cluster"), new.cluster().expect("in a cluster"));
+    at_old.move_room(room.clone(), at_new.me()).await.expect("it moves");
+    until("the room", || new.rooms().len() == 1).await;
+    let back = at_new.move_room(room.clone(), at_old.me()).await;
+    assert!(matches!(&back, Err(MoveError::Refused(reason)) if reason.contains("version 2")), "{back:?}");
+    player.message("click", &1);
+    player.clicks(1).await;
+    // Nor does the old node take it over; the next new one does.
+    region.kill(2, new).await;
+    drop(player);
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    assert_eq!(old.rooms().len(), 0);
+    let newer = region.node_of_version(3, 2).await;
+    until("the room", || newer.rooms().iter().any(|info| info.id == room)).await;
+    assert_eq!(old.rooms().len(), 0);
 }

@@ -6,7 +6,7 @@ use common::*;
 use everplay_live::{Fault, LiveStore};
 use everplay_node::AttachError;
 use everplay_node::{Attach, MatchRequest, Method, Node};
-use everplay_room::{AuthRequest, Room};
+use everplay_room::AuthRequest;
 use everplay_schema::Decoder;
 use everplay_types::{CloseCode, CustomerId, SessionId};
 use everplay_wire::ClientFrame;

@@ -32,6 +32,10 @@ impl Durability {
 /// What a room kind sets once for all its rooms.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Of the state's meaning. Raise it in a release whose rooms hold what the release before must not lose: a node
+    /// that knows a lower version leaves such rooms to nodes that know this one, before it is granted them. Fields that
+    /// may be lost on the way back need no new version. Default 1.
+    pub version: u32,
     /// Length of a simulation step; None: the room only reacts. Default none.
     pub tick: Option<Duration>,
     /// Shortest time between two patches. The first change after a quiet time leaves at once.
@@ -62,6 +66,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            version: 1,
             tick: None,
             patch_interval: Duration::from_millis(50),
             max_clients: 64,

@@ -142,6 +142,7 @@ impl Node {
             kind: entry.kind.to_string(),
             created_at: entry.created_at,
             filters: entry.filters.clone(),
+            version: self.kinds.get(&*entry.kind).map_or(0, |kind| kind.kind.settings().version),
             token,
             seq: position.last,
             chain: position.chain.0,
@@ -197,7 +198,8 @@ impl Node {
             return refused("the node drains".to_owned());
         }
         let position = Position { last: offer.seq, chain: Chain(offer.chain) };
-        let registered = Registered { created_at: offer.created_at, filters: offer.filters };
+        let registered =
+            Registered { created_at: offer.created_at, filters: offer.filters, version: offer.version };
         let adopted =
             Adopted { room: offer.room, kind: offer.kind, registered, token: offer.token, position };
         match adopt_image(self, adopted, image).await {

@@ -233,8 +233,13 @@ pub(crate) async fn come_back(node: &Handle, player: &mut Player) {
 }
 
 pub(crate) fn kinds() -> Vec<Kind> {
+    kinds_of_version(1)
+}
+
+/// As a release knows them whose rooms have this version.
+pub(crate) fn kinds_of_version(version: u32) -> Vec<Kind> {
     let with = |name: &str, durability| {
-        let settings = Settings { durability, ..Counter::settings() };
+        let settings = Settings { durability, version, ..Counter::settings() };
         Kind::new(Arc::new(Arc::new(RoomType::<Counter>::with_settings(name, settings))))
     };
     vec![
