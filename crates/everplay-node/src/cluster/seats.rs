@@ -87,6 +87,8 @@ pub(crate) struct Seat {
     attachment: AtomicU64,
     /// JOIN_ROOM went out: the owner found the claim good.
     accepted: AtomicBool,
+    /// A full state is owed to it: it acknowledged its join, or missed patches, and none has come since.
+    awaits_state: AtomicBool,
     path: Mutex<Path>,
 }
 
@@ -102,7 +104,6 @@ struct Path {
     inputs: u32,
     clock: InputClock,
     input_time: u32,
-    full: bool,
     closed: bool,
 }
 
@@ -228,6 +229,10 @@ impl Seat {
 
     /// Sends one frame on its way, or keeps it when there is none.
     fn send(&self, path: &mut Path, frame: Bytes) -> Result<(), PushError> {
+        if !path.acknowledged && matches!(ClientFrame::decode(&frame), Ok(ClientFrame::Ack)) {
+            // Before the frame is on its way: the state may come at once.
+            self.awaits_state.store(true, Ordering::Release);
+        }
         match path.way.clone() {
             Way::Here { mailbox, conn } => {
                 let command = Command::Input(Input::Frame { conn, bytes: frame.clone() });
@@ -262,31 +267,34 @@ impl Seat {
     /// Sends what was kept, as far as it goes.
     fn flush(&self, path: &mut Path) {
         while !matches!(path.way, Way::Nowhere) {
-            let (frame, from_kept) = match path.returned.pop_front() {
-                Some(frame) => (frame, false),
+            let (frame, returned) = match path.returned.pop_front() {
+                Some(frame) => (frame, true),
                 None => match path.kept.pop_front() {
-                    Some(frame) => (frame, true),
+                    Some(frame) => (frame, false),
                     None => return,
                 },
             };
-            if from_kept {
+            if !returned {
                 path.kept_bytes -= frame.len();
             }
             let len = path.kept.len();
-            match self.send(path, frame) {
-                Ok(()) if path.kept.len() > len => {
-                    // The way ended with this frame: it was kept at the end and belongs to the front.
-                    if let Some(frame) = path.kept.pop_back() {
-                        path.kept.push_front(frame);
-                    }
-                }
-                Ok(()) => {}
-                Err(PushError::Full(frame)) => {
+            let unsent = match self.send(path, frame) {
+                // The way ended with this frame: it was kept at the end and belongs to the front.
+                Ok(()) if path.kept.len() > len => path.kept.pop_back().inspect(|frame| {
+                    path.kept_bytes -= frame.len();
+                }),
+                Ok(()) => None,
+                Err(PushError::Full(frame)) => Some(frame),
+                Err(PushError::Closed) => return,
+            };
+            if let Some(frame) = unsent {
+                if returned {
+                    path.returned.push_front(frame);
+                } else {
                     path.kept_bytes += frame.len();
                     path.kept.push_front(frame);
-                    return;
                 }
-                Err(PushError::Closed) => return,
+                return;
             }
         }
     }
@@ -295,18 +303,22 @@ impl Seat {
         if kind == FrameKind::Message && is_join_room(&bytes) {
             self.accepted.store(true, Ordering::Release);
         }
+        if kind == FrameKind::State {
+            self.awaits_state.store(false, Ordering::Release);
+        }
         self.sink.deliver(kind, bytes);
     }
 
     /// Asks for one full state, because patches were dropped.
     pub(crate) fn resync(&self) {
-        let mut path = self.path.lock();
-        let sent = match path.way.clone() {
-            Way::Here { mailbox, conn } => insist(&mailbox, Input::Resync { conn }),
-            Way::There(peer) => self.tell(peer, Control::Resync { conn: self.wire_number() }),
+        let path = self.path.lock();
+        // An owner that does not live to answer leaves the debt to the next one.
+        self.awaits_state.store(true, Ordering::Release);
+        match &path.way {
+            Way::Here { mailbox, conn } => insist(mailbox, Input::Resync { conn: *conn }),
+            Way::There(peer) => self.tell(*peer, Control::Resync { conn: self.wire_number() }),
             Way::Nowhere => false,
         };
-        path.full |= !sent;
     }
 
     /// The socket is gone.
@@ -383,6 +395,7 @@ impl Seats {
             lost: self.lost.clone(),
             attachment: AtomicU64::new(0),
             accepted: AtomicBool::new(false),
+            awaits_state: AtomicBool::new(false),
             path: Mutex::new(Path {
                 way: Way::Nowhere,
                 held: None,
@@ -393,7 +406,6 @@ impl Seats {
                 inputs: 0,
                 clock: InputClock::default(),
                 input_time: 0,
-                full: false,
                 closed: false,
             }),
         });
@@ -553,7 +565,7 @@ impl Seats {
                         connect: seat.connect(conn, None),
                         sink: Arc::new(SeatSink { seat: Arc::clone(seat), attachment }),
                         acknowledged: path.acknowledged,
-                        full: std::mem::take(&mut path.full),
+                        full: seat.awaits_state.load(Ordering::Acquire),
                         inputs: path.inputs,
                         input_time: path.input_time,
                     });
@@ -569,18 +581,14 @@ impl Seats {
                     seats.push(SeatKept {
                         claim: seat.claim(None),
                         acknowledged: path.acknowledged,
-                        full: path.full,
+                        full: seat.awaits_state.load(Ordering::Acquire),
                         inputs: path.inputs,
                         input_time: path.input_time,
                     });
                 }
                 let control =
                     Control::Reattach { room: room.clone(), epoch: last, forwarded: group.forwarded, seats };
-                let told = self.links.send(*peer, Message::Control(control).encode()).is_ok();
-                if told {
-                    paths.iter_mut().for_each(|path| path.full = false);
-                }
-                told
+                self.links.send(*peer, Message::Control(control).encode()).is_ok()
             }
             Owner::Lost => false,
         };
