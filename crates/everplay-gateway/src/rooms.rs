@@ -39,6 +39,11 @@ pub trait Rooms: Send + Sync + 'static {
 
     /// Details for an operator, answered on `/health`.
     fn health(&self) -> serde_json::Value;
+
+    /// Whether the Redis that keeps the rooms answers; None: there is none. Answered on `/health`, at once.
+    fn redis(&self) -> Option<bool> {
+        None
+    }
 }
 
 /// A matchmaking request.

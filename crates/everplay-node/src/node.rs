@@ -371,6 +371,15 @@ impl Handle {
         Ok(restored)
     }
 
+    /// Takes joins without bringing a room back. Those of the directory stay there as they are, out of play, and are
+    /// answered as stranded: a start that restores has them again. Not for a node of a cluster, where others bring back
+    /// what has no owner.
+    pub async fn start_fresh(&self) -> Result<Restored, RestoreError> {
+        let left = crate::recovery::leave(self.node()).await?;
+        self.0.restored();
+        Ok(left)
+    }
+
     /// Finds or makes a room and reserves a seat in it. The answer is durable: a restart honours the seat.
     pub async fn matchmake(&self, request: MatchRequest) -> Result<Reservation, MatchError> {
         self.0.matchmake(request).await

@@ -41,6 +41,9 @@ pub(crate) enum Outcome {
 pub(crate) async fn restore(node: &Arc<Node>) -> Result<Restored, RoomError> {
     let start = Instant::now();
     let entries = node.live.list(Some(node.options.customer.clone())).await?;
+    if entries.is_empty() {
+        tracing::info!("no saved rooms: everything starts fresh");
+    }
     let mut restored = Restored::default();
     let mut outcomes = futures_util::stream::iter(entries)
         .map(|entry| restore_room(node, entry, None, Absent::Dropped))
@@ -57,6 +60,15 @@ pub(crate) async fn restore(node: &Arc<Node>) -> Result<Restored, RoomError> {
     metrics::counter!(names::ROOMS_RESTORED).increment(restored.rooms as u64);
     restored.took = start.elapsed();
     Ok(restored)
+}
+
+/// Looks at the directory and touches nothing.
+pub(crate) async fn leave(node: &Arc<Node>) -> Result<Restored, RoomError> {
+    let start = Instant::now();
+    let entries = node.live.list(Some(node.options.customer.clone())).await?;
+    let reason = "this start brings no rooms back; one that does has it again";
+    let stranded = entries.into_iter().map(|entry| (entry.room.room, reason.to_owned())).collect();
+    Ok(Restored { stranded, took: start.elapsed(), ..Restored::default() })
 }
 
 /// Takes a room over whose owner is gone.
@@ -159,6 +171,13 @@ async fn read_and_host(
         node.stray(node.key(&id));
         return Outcome::Stranded(id, reason);
     }
+    tracing::info!(
+        room.id = %id,
+        kind = kind.kind.name(),
+        seq = loaded.position.last.0,
+        saved_at_ms = engine.time().0,
+        "room hydrated: it goes on at the time of its state that was saved last"
+    );
     let journal = node.journal(&id, token, loaded.position);
     let tail = tail_of(&loaded);
     node.host(kind, id, registered, engine, journal, tail);

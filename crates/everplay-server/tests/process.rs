@@ -2,8 +2,9 @@
 
 use everplay_client::{Client, Connection, Event, Reconnection};
 use serde_json::json;
-use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -198,6 +199,83 @@ fn a_taken_port_is_named() {
     let (refused, errors) = output(&mut program(directory.path(), address.port()));
     assert_eq!(refused.status.code(), Some(1));
     assert!(errors.contains(&format!("cannot listen on {address}")), "{errors}");
+}
+
+/// The server told by the variables that servers of this game had before; its words go to files.
+fn by_environment(data_dir: &Path, port: u16, hydration: bool) -> Child {
+    let file = |name: &str| File::create(data_dir.with_extension(name)).unwrap();
+    Command::new(PROGRAM)
+        .env_clear()
+        .envs([("PORT", &*port.to_string()), ("REDIS_ENABLED", "false"), ("EVERPLAY_BENCH_ROOMS", "true")])
+        .env("GAME_HYDRATION_ENABLED", hydration.to_string())
+        .args(["serve", "--data-dir"])
+        .arg(data_dir)
+        .stdin(Stdio::null())
+        .stdout(file("out"))
+        .stderr(file("err"))
+        .spawn()
+        .unwrap()
+}
+
+/// What the server has written so far, once it is ready.
+fn said(data_dir: &Path) -> (String, String) {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let read = |name: &str| std::fs::read_to_string(data_dir.with_extension(name)).unwrap();
+        let (out, err) = (read("out"), read("err"));
+        if err.contains("\"ready\"") && out.ends_with('\n') {
+            return (out, err);
+        }
+        assert!(Instant::now() < until, "it does not start: {out} {err}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Status and body of `/health`.
+fn health(port: u16) -> (String, serde_json::Value) {
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    socket.write_all(b"GET /health HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), serde_json::from_str(body).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_hydration_rooms_wait_in_the_store_for_a_start_with_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("data");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
+    let start = |hydration| {
+        let child = by_environment(&directory, port, hydration);
+        (Server { child, url: url.clone(), said: String::new() }, said(&directory))
+    };
+
+    let (mut server, (_, log)) = start(true);
+    assert!(log.contains("no saved rooms: everything starts fresh"), "{log}");
+    let mut connection = server.join().await;
+    play_until(&mut connection, 3).await;
+    let room = connection.room_id().to_owned();
+    let (status, details) = health(port);
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    assert_eq!((&details["status"], &details["redis"]), (&json!("healthy"), &json!("disabled")));
+    server.kill();
+    drop(connection);
+
+    let (mut server, (out, log)) = start(false);
+    assert!(out.contains(&format!("Room {room} did not come back and was left as it is")), "{out}");
+    assert!(log.contains("hydration is off: saved rooms stay in the store"), "{log}");
+    let mut connection = server.join().await;
+    play_until(&mut connection, 3).await;
+    assert_ne!(connection.room_id(), room);
+    server.kill();
+    drop(connection);
+
+    let (_server, (out, log)) = start(true);
+    assert!(out.contains("2 rooms came back."), "{out}");
+    let line = log.lines().find(|line| line.contains("room hydrated") && line.contains(&room)).unwrap();
+    assert!(line.contains("saved_at_ms"), "{line}");
 }
 
 /// A disk without space, as far as a process can be given one without rights: no file of it may grow.

@@ -5,8 +5,9 @@
 //! ```
 //!
 //! A setting called `data_dir` is the key `data_dir` of the file, the flag `--data-dir` and the variable
-//! `EVERPLAY_DATA_DIR`; only what platforms set themselves differs: `PORT`, `REDIS_URL`, `DATABASE_URL`. What the setting means is written once,
-//! at its declaration below: the flag's help, `everplay config` and `docs/configuration.md` all show those lines.
+//! `EVERPLAY_DATA_DIR`; a few have a name that platforms and older servers know, `PORT` first of all. What the setting
+//! means is written once, at its declaration below: the flag's help, `everplay config` and `docs/configuration.md` all
+//! show those lines.
 //!
 //! Always holds: a key nobody knows or a text that does not fit fails the start, and the error names the key and
 //! the place. The environment comes in as a list, so that tests never touch the real one.
@@ -149,6 +150,11 @@ settings! {
     rate_guest("EVERPLAY_RATE_GUEST"): u32 = 100;
     /// Requests to the services that this server takes at once from all together; more are answered 503.
     rate_burst("EVERPLAY_RATE_BURST"): u32 = 2_000;
+    /// Whether Redis is used. `false` runs without a cluster, on `storage`, even where `redis_url` is set.
+    redis_enabled("REDIS_ENABLED"): bool = true;
+    /// Whether saved rooms are brought back at start. `false` starts fresh: they stay in the store as they are, nobody
+    /// plays in them, the log names them, and the next start with `true` brings them back. Always `true` in a cluster.
+    hydration("GAME_HYDRATION_ENABLED"): bool = true;
     /// Which log lines are written: a level (`error`, `warn`, `info`, `debug`, `trace`) or a list such as
     /// `info,everplay_gateway=debug`.
     log("EVERPLAY_LOG"): String = "info".to_owned();
@@ -203,12 +209,16 @@ pub enum Stores<'a> {
 impl Config {
     /// Which stores the settings ask for. Errors: settings that are valid each by itself and not together.
     pub fn stores(&self) -> Result<Stores<'_>, ConfigError> {
+        let own = match self.storage {
+            Storage::Memory => Stores::Memory,
+            Storage::Sqlite => Stores::Sqlite,
+        };
+        if !self.redis_enabled {
+            return Ok(own);
+        }
         let (redis_url, database_url) = (self.redis_url.0.as_str(), self.database_url.0.as_str());
         match (redis_url.is_empty(), database_url.is_empty()) {
-            (true, true) => Ok(match self.storage {
-                Storage::Memory => Stores::Memory,
-                Storage::Sqlite => Stores::Sqlite,
-            }),
+            (true, true) => Ok(own),
             (false, true) => Err(ConfigError::Alone { set: "redis_url", missing: "database_url" }),
             (true, false) => Err(ConfigError::Alone { set: "database_url", missing: "redis_url" }),
             (false, false) if self.storage == Storage::Memory => Err(ConfigError::Contradiction {
@@ -220,7 +230,16 @@ impl Config {
                         anybody could pretend to be a node; set the same random text of 32 characters on every node",
                 })
             }
+            (false, false) if !self.hydration => Err(ConfigError::Contradiction {
+                problem: "`hydration` (GAME_HYDRATION_ENABLED) is off, but in a cluster the other nodes bring rooms back; \
+                    start with other stores, or with hydration",
+            }),
             (false, false) => Ok(Stores::Cluster { redis_url, database_url }),
         }
+    }
+
+    /// Whether Redis keeps the rooms.
+    pub(crate) fn uses_redis(&self) -> bool {
+        matches!(self.stores(), Ok(Stores::Cluster { .. }))
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct NodeRooms {
     pub(crate) public_address: Option<String>,
     /// Says whose token it is.
     pub(crate) doors: Arc<Doors>,
+    /// Whether Redis keeps the rooms.
+    pub(crate) redis: bool,
 }
 
 impl Rooms for NodeRooms {
@@ -91,6 +93,11 @@ impl Rooms for NodeRooms {
         } else {
             Readiness::NotReady("restoring rooms".to_owned())
         }
+    }
+
+    fn redis(&self) -> Option<bool> {
+        // A room whose journal does not advance stands still: that is how a silent store is noticed.
+        self.redis.then(|| self.node.status().paused == 0)
     }
 
     fn health(&self) -> serde_json::Value {

@@ -63,6 +63,7 @@ pub struct Stopped {
 pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
     let stores = stores::open(&config).await?;
     let services = Services::open(&config).await?;
+    let redis = config.uses_redis();
     let options = everplay_node::Options {
         process_id: stores.process_id,
         customer: CustomerId::default(),
@@ -83,7 +84,7 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
         None => (Node::start(options, parts.kinds, stores.live, stores.arbiter), None),
     };
     let public_address = Some(config.public_address.clone()).filter(|address| !address.is_empty());
-    let rooms = Arc::new(NodeRooms { node: node.clone(), public_address, doors: services.doors() });
+    let rooms = Arc::new(NodeRooms { node: node.clone(), public_address, doors: services.doors(), redis });
     let routes = parts.routes.merge(services.router(&config));
     let app = match parts.pages {
         Some(pages) => routes.merge(pages.router()),
@@ -100,7 +101,15 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
     let (address, gateway) = (service.address(), service.handle());
     services.serve_at(&config, address);
     let serving = tokio::spawn(service.run());
-    let restored = node.restore().await.map_err(|error| Error::Restore(error.to_string()))?;
+    let restored = if config.hydration { node.restore().await } else { node.start_fresh().await };
+    let restored = restored.map_err(|error| Error::Restore(error.to_string()))?;
+    if !config.hydration {
+        let rooms = restored.stranded.len();
+        tracing::warn!(
+            rooms,
+            "hydration is off: saved rooms stay in the store and out of play until a start with hydration"
+        );
+    }
     Ok(Running { address, restored, node, cluster, gateway, serving, services })
 }
 

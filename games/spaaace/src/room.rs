@@ -56,6 +56,9 @@ pub struct Spaaace {
     players: Map<Player>,
     kills: List<Kill>,
     spectators: u16,
+    /// Joined by its id only, however many seats are free.
+    #[state(private)]
+    invited_only: bool,
     /// Number of the last missile.
     #[state(private)]
     shots: u32,
@@ -108,6 +111,7 @@ pub struct Options {
     name: String,
     mode: String,
     bots: Option<u32>,
+    private: bool,
 }
 
 /// A wish for a ship.
@@ -158,7 +162,7 @@ impl Room for Spaaace {
         if wanted > BOTS_ALLOWED {
             return Err(bad_option("an arena has at most 20 bots"));
         }
-        let mut arena = Spaaace::default();
+        let mut arena = Spaaace { invited_only: options.private, ..Spaaace::default() };
         for number in 1..=wanted {
             // Session ids are longer.
             let key = format!("bot{number}");
@@ -341,7 +345,7 @@ impl Spaaace {
     /// Whom matchmaking may send here: as many as there are ships. Watchers of a full arena come by id.
     fn list(&self, cx: &mut Context<Self>) {
         let bots = self.players.values().filter(|player| player.bot).count() as u32;
-        cx.set_private(self.is_full());
+        cx.set_private(self.invited_only || self.is_full());
         cx.set_max_clients(SHIPS - bots + if self.is_full() { WATCHERS } else { u32::from(self.spectators) });
     }
 

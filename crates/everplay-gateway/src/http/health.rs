@@ -1,7 +1,10 @@
 //! Health for people and machines.
 //!
 //! `/health/live` says that the process answers, nothing else: a store that blinks must not get the process killed.
-//! `/health/ready` says whether players may come. `/health` gives details. `/__healthcheck` is Colyseus's.
+//! `/health/ready` says whether players may come. `/__healthcheck` is Colyseus's.
+//!
+//! `/health` gives details. Its fields `status` and `redis`, and 503 when either is bad, are what servers of this kind
+//! answered before; a balancer may look at it, whoever restarts processes looks at `/health/live`.
 
 use super::error::{Envelope, RequestId, json_response, text_response};
 use crate::metrics::Route;
@@ -35,13 +38,22 @@ pub(super) fn answer(
                 Readiness::Ready => (true, None),
                 Readiness::NotReady(reason) => (false, Some(reason)),
             };
+            let redis = shared.rooms.redis();
+            let healthy = ready && redis != Some(false);
             let body = json!({
+                "status": if healthy { "healthy" } else { "unhealthy" },
+                "redis": match redis {
+                    Some(true) => "connected",
+                    Some(false) => "disconnected",
+                    None => "disabled",
+                },
                 "ready": ready,
                 "reason": reason,
                 "gateway": {"phase": shared.phase().as_str(), "sockets": shared.sockets(), "connections": shared.registry.len()},
                 "rooms": shared.rooms.health(),
             });
-            json_response(StatusCode::OK, body.to_string())
+            let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            json_response(status, body.to_string())
         }
         "/metrics" => {
             let render = shared.render_metrics.as_ref()?;

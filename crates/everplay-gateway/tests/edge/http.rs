@@ -86,11 +86,29 @@ async fn health_tells_life_from_readiness() {
     let answer = world.get("/health/ready").await;
     assert_eq!((answer.status, answer.envelope_code().as_str()), (503, "not_ready"));
     assert_eq!(world.get("/health/live").await.status, 200);
-    let details = world.get("/health").await.json();
+    let answer = world.get("/health").await;
+    let details = answer.json();
     assert_eq!(
         (&details["ready"], &details["reason"], &details["rooms"]["rooms"]),
         (&json!(false), &json!("restoring rooms"), &json!(1))
     );
+    assert_eq!((answer.status, &details["status"]), (503, &json!("unhealthy")));
+
+    *world.rooms.not_ready.lock().unwrap() = None;
+    for (redis, status, health, said) in [
+        (None, 200, "healthy", "disabled"),
+        (Some(true), 200, "healthy", "connected"),
+        (Some(false), 503, "unhealthy", "disconnected"),
+    ] {
+        *world.rooms.redis.lock().unwrap() = redis;
+        let answer = world.get("/health").await;
+        let details = answer.json();
+        assert_eq!(
+            (answer.status, &details["status"], &details["redis"]),
+            (status, &json!(health), &json!(said))
+        );
+        assert_eq!(world.get("/health/live").await.status, 200, "nobody is killed for it");
+    }
 }
 
 #[tokio::test]

@@ -30,6 +30,8 @@ pub(crate) struct EchoRooms {
     pub(crate) outboxes: Mutex<HashMap<String, Outbox>>,
     /// Set: `NotReady` with this reason.
     pub(crate) not_ready: Mutex<Option<String>>,
+    /// Whether the Redis behind the rooms answers, if there is one.
+    pub(crate) redis: Mutex<Option<bool>>,
     /// Set: mailboxes are full.
     pub(crate) full: Arc<Mutex<bool>>,
     pub(crate) messages_per_second: Option<u32>,
@@ -86,6 +88,10 @@ impl Rooms for EchoRooms {
             None => Readiness::Ready,
             Some(reason) => Readiness::NotReady(reason),
         }
+    }
+
+    fn redis(&self) -> Option<bool> {
+        *self.redis.lock().unwrap()
     }
 
     fn health(&self) -> serde_json::Value {

@@ -101,6 +101,17 @@ fn what_is_wrong_names_its_key_and_its_place() {
 }
 
 #[test]
+fn redis_can_be_switched_off_where_its_address_is_set() {
+    let both: &[_] = &[("REDIS_URL", "redis://r"), ("DATABASE_URL", "postgres://d")];
+    let config = |more: &[(&str, &str)]| sources(None, &[both, more].concat(), &[]).resolve().unwrap().config;
+    assert!(config(&[]).uses_redis());
+    let off = config(&[("REDIS_ENABLED", "false")]);
+    assert_eq!((off.stores().unwrap(), off.uses_redis()), (Stores::Sqlite, false));
+    let fresh = config(&[("GAME_HYDRATION_ENABLED", "false")]).stores().unwrap_err().to_string();
+    assert!(fresh.contains("in a cluster the other nodes bring rooms back"), "{fresh}");
+}
+
+#[test]
 fn the_stores_of_a_cluster_come_together_and_exclude_the_others() {
     let (redis, database) =
         (("REDIS_URL", "redis://:hunter2@r"), ("DATABASE_URL", "postgres://u:hunter2@d/x"));

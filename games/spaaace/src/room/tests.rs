@@ -567,6 +567,20 @@ fn a_full_arena_is_watched() {
 }
 
 #[test]
+fn a_private_arena_is_joined_by_its_link() {
+    let mut game = Game::new(json!({ "private": true, "bots": 1 }));
+    game.join("ada", json!({}));
+    assert!(game.listing().private, "matchmaking sends nobody");
+    // Whoever has the id; what they wish of the arena does not count.
+    game.join("bob", json!({ "private": false, "bots": 9 }));
+    assert_eq!(game.state("bob")["ships"].as_object().unwrap().len(), 3);
+    game.leave("ada");
+    game.crash();
+    game.come_back("bob");
+    assert!(game.listing().private);
+}
+
+#[test]
 fn the_same_seed_and_inputs_give_the_same_bytes() {
     let play = |seed| {
         let mut game = Game::with(Spaaace::settings(), seed, json!({ "bots": 6 })).unwrap();
