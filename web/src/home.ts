@@ -2,7 +2,8 @@
 import { h, markPicture, s, toast } from "./dom";
 import { sentence } from "./errors";
 import { pasted } from "./route";
-import { spaceship } from "./spaaace/door";
+import { botsField, spaceship } from "./spaaace/door";
+import type { Wishes } from "./spaaace/flight";
 import { type Options, Table } from "./table";
 
 const NAME = "everplay.name";
@@ -14,9 +15,11 @@ export const savedName = (): string => localStorage.getItem(NAME) ?? "";
 
 export interface Paths {
   enter(table: Table): void;
-  goto(id: string, watch: boolean): void;
+  goto(place: { at: "room" | "arena"; id: string }, watch: boolean): void;
   /** Into an arena of Spaaace. */
   arena(options: { name: string; mode: "play" | "watch" }): Promise<void>;
+  /** Into an arena of one's own. */
+  ownArena(wishes: Wishes): Promise<void>;
 }
 
 export function home(paths: Paths): HTMLElement {
@@ -31,18 +34,21 @@ export function home(paths: Paths): HTMLElement {
   }
   const level = () => levels.querySelector<HTMLInputElement>("input:checked")?.value ?? "medium";
 
-  const launch = (mode: "play" | "watch") => (event: Event) => {
+  const bots = botsField();
+  const takeOff = (enter: (name: string) => Promise<void>) => (event: Event) => {
     localStorage.setItem(NAME, name.value.trim());
     const button = event.currentTarget as HTMLElement;
     if (button.getAttribute("aria-busy")) return;
     button.setAttribute("aria-busy", "true");
-    void paths.arena({ name: name.value.trim(), mode }).finally(() => button.removeAttribute("aria-busy"));
+    void enter(name.value.trim()).finally(() => button.removeAttribute("aria-busy"));
   };
+  const launch = (mode: "play" | "watch") => takeOff((name) => paths.arena({ name, mode }));
+  const own = takeOff((name) => paths.ownArena({ name, private: true, bots: bots.count() }));
 
   const link = h("input", { type: "text", id: "link-field", autocomplete: "off", spellcheck: "false", placeholder: "Link or room id" });
   const follow = (watch: boolean) => {
-    const id = pasted(link.value);
-    if (id) return paths.goto(id, watch);
+    const place = pasted(link.value);
+    if (place) return paths.goto(place, watch);
     toast("That is not a link to a game.");
     link.focus();
   };
@@ -98,10 +104,12 @@ export function home(paths: Paths): HTMLElement {
         "div",
         { class: "group arcade" },
         spaceship(),
-        h("div", {}, h("h2", {}, "Spaaace"), h("p", { class: "small" }, "Ships, missiles, bots. One arena for all.")),
+        h("div", {}, h("h2", {}, "Spaaace"), h("p", { class: "small" }, "Ships, missiles, bots. One arena for all, or one of your own.")),
         h("div", { class: "row" },
           h("button", { type: "button", class: "button", onclick: launch("play") }, "Fly"),
           h("button", { type: "button", class: "button quiet", onclick: launch("watch"), "aria-label": "Watch Spaaace" }, "Watch")),
+        bots.element,
+        h("button", { type: "button", class: "button quiet", onclick: own }, "Private arena"),
       ),
     ),
   );

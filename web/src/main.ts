@@ -3,7 +3,7 @@ import { h, toast } from "./dom";
 import { sentence } from "./errors";
 import { GameView } from "./game";
 import { type Paths, home, invitation, savedName } from "./home";
-import { parse, roomHash } from "./route";
+import { arenaHash, parse, roomHash } from "./route";
 import { Door } from "./spaaace/door";
 import { hasSeat } from "./seat";
 import { Table } from "./table";
@@ -12,7 +12,7 @@ const main = document.getElementById("main")!;
 let view: { id: string; watch: boolean; game: GameView } | null = null;
 
 const door = new Door({ show, goto, failed, name: savedName });
-const paths: Paths = { enter, goto: (id, watch) => goto(roomHash(id, watch)), arena: (options) => door.enter(options) };
+const paths: Paths = { enter, goto: ({ at, id }, watch) => goto((at === "arena" ? arenaHash : roomHash)(id, watch)), arena: (options) => door.enter(options), ownArena: (wishes) => door.create(wishes) };
 
 function show(title: string, content: HTMLElement): void {
   document.title = title;

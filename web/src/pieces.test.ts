@@ -48,8 +48,9 @@ describe("route", () => {
   });
 
   it("takes an id or a link", () => {
-    expect(pasted(" abcd12345 ")).toBe("abcd12345");
-    expect(pasted("http://127.0.0.1:2567/#/room/abcd12345/watch")).toBe("abcd12345");
+    expect(pasted(" abcd12345 ")).toEqual({ at: "room", id: "abcd12345" });
+    expect(pasted("http://127.0.0.1:2567/#/room/abcd12345/watch")).toEqual({ at: "room", id: "abcd12345" });
+    expect(pasted("http://127.0.0.1:2567/#/spaaace/abcd12345")).toEqual({ at: "arena", id: "abcd12345" });
     expect(pasted("http://127.0.0.1:2567/")).toBeNull();
     expect(pasted("<script>")).toBeNull();
     expect(pasted("")).toBeNull();

@@ -16,13 +16,13 @@ export function parse(hash: string): Route {
 
 export const roomHash = (id: string, watch = false): string => `#/room/${id}${watch ? "/watch" : ""}`;
 
-export const arenaHash = (id: string): string => `#/spaaace/${id}`;
+export const arenaHash = (id: string, watch = false): string => `#/spaaace/${id}${watch ? "/watch" : ""}`;
 
-/** The room that a person pasted: an id or a whole link; null when it is neither. */
-export function pasted(text: string): string | null {
+/** The room or arena that a person pasted: an id, which is a room's, or a whole link; null when it is neither. */
+export function pasted(text: string): { at: "room" | "arena"; id: string } | null {
   const trimmed = text.trim();
-  if (ID.test(trimmed)) return trimmed;
+  if (ID.test(trimmed)) return { at: "room", id: trimmed };
   const hash = trimmed.indexOf("#");
   const route = hash >= 0 ? parse(trimmed.slice(hash)) : null;
-  return route?.at === "room" ? route.id : null;
+  return route && route.at !== "home" ? { at: route.at, id: route.id } : null;
 }

@@ -4,7 +4,7 @@
 import { h, s, toast } from "../dom";
 import { arenaHash } from "../route";
 import { hasSeat } from "../seat";
-import { Flight, type Options } from "./flight";
+import { Flight, MOST_BOTS, type Options, type Wishes } from "./flight";
 import type { ArenaView } from "./view";
 
 /** What the page does for the arena. */
@@ -34,6 +34,11 @@ export class Door {
   /** Into whichever arena is open. */
   async enter(options: Options): Promise<void> {
     await this.#into(() => Flight.enter(options)).catch(this.#around.failed);
+  }
+
+  /** Into an arena of one's own, which others join by its link. */
+  async create(wishes: Wishes): Promise<void> {
+    await this.#into(() => Flight.create(wishes)).then(() => toast("Your own arena. Copy its link to invite others."), this.#around.failed);
   }
 
   /** Shows the arena of an address: our seat, a place to watch, or the question which. */
@@ -114,6 +119,25 @@ export class Door {
       button("Fly", "button primary big", "play"),
       button("Watch", "button", "watch")));
   }
+}
+
+const BOTS = "everplay.bots";
+
+/** The number of bots for an arena of one's own, as chosen last time. */
+export function botsField(): { element: HTMLElement; count(): number } {
+  const saved = Number(localStorage.getItem(BOTS) ?? 3);
+  const input = h("input", {
+    type: "range", id: "bots", min: 0, max: MOST_BOTS, step: 1, value: String(saved >= 0 && saved <= MOST_BOTS ? saved : 3),
+    oninput: () => shown(),
+  });
+  const count = () => Number(input.value);
+  const number = h("output", { for: "bots" });
+  const shown = () => {
+    number.textContent = input.value;
+    localStorage.setItem(BOTS, input.value);
+  };
+  shown();
+  return { element: h("div", { class: "bots" }, h("label", { for: "bots" }, "Bots"), input, number), count };
 }
 
 /** The ship of the arcade's page. */

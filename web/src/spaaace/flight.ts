@@ -27,6 +27,16 @@ export interface Options {
   mode?: "play" | "watch";
 }
 
+/** What the creator of an arena decides. */
+export interface Wishes extends Options {
+  /** Joined by its link only. */
+  private: boolean;
+  bots: number;
+}
+
+/** Most bots of an arena. */
+export const MOST_BOTS = 20;
+
 export class Flight {
   link: Link = "live";
   listener: Listener | null = null;
@@ -59,6 +69,11 @@ export class Flight {
   /** Into whichever arena is open. */
   static async enter(options: Options): Promise<Flight> {
     return new Flight(await client().joinOrCreate(ROOM, options));
+  }
+
+  /** Into an arena of one's own. */
+  static async create(wishes: Wishes): Promise<Flight> {
+    return new Flight(await client().create(ROOM, wishes));
   }
 
   static async join(id: string, options: Options): Promise<Flight> {
