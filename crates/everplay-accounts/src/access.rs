@@ -144,3 +144,29 @@ impl Principal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The page is the table.
+    #[test]
+    fn the_documents_show_what_is_so() {
+        let page = include_str!("../../../docs/accounts.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")).filter(|line| line.contains(':'));
+        let mut shown = 0;
+        for row in rows {
+            let mut cells = row.trim_end_matches('|').split('|').map(str::trim);
+            let name = cells.next().unwrap_or_default().trim_end_matches('`');
+            let Ok(permission) = name.parse::<Permission>() else { continue };
+            shown += 1;
+            for (role, cell) in Role::ALL.into_iter().zip(cells) {
+                assert_eq!(cell == "yes", allows(role, permission), "{role} {permission}");
+            }
+        }
+        assert_eq!(shown, Permission::ALL.len());
+        assert!(page.contains(
+            "| | `player` | `moderator` | `support_agent` | `operator` | `customer_admin` | `admin` |"
+        ));
+    }
+}

@@ -23,7 +23,7 @@ pub use social::{Begun, Outcome, Provider, ProviderKind, Returned, SocialProblem
 pub use staff::IssuedKey;
 
 use crate::access::{Principal, ServerKey};
-use crate::clock::{Clock, DAY, HOUR, MINUTE};
+use crate::clock::{Clock, DAY};
 use crate::mail::{Mailer, Outbox};
 use crate::password::{Busy, Hasher, PasswordProblem};
 use crate::secret::{self, Sealer};
@@ -489,14 +489,20 @@ impl Accounts {
     }
 }
 
+/// How often uses of keys are written down: what a crash forgets of them.
+const ROUND: Duration = Duration::from_secs(5);
+
+/// Rounds between two looks at keys and at what has expired: five minutes, half of the time a key is listed early.
+const MAINTENANCE_ROUNDS: u64 = 60;
+
 async fn look_after(accounts: Weak<Inner>) {
     let mut rounds: u64 = 0;
     loop {
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        tokio::time::sleep(ROUND).await;
         let Some(inner) = accounts.upgrade() else { return };
         let accounts = Accounts(inner);
         rounds += 1;
-        let done = if rounds % (u64::try_from(HOUR / MINUTE).unwrap_or(60)) == 0 {
+        let done = if rounds.is_multiple_of(MAINTENANCE_ROUNDS) {
             accounts.maintain().await
         } else {
             accounts.flush_key_uses().await

@@ -109,8 +109,8 @@ impl Rates {
         Limit { name: "guest", per_minute: self.policy.guest }
     }
 
-    /// Counts one request. Errors: 429 for the asker's own bucket, 503 for everybody's.
-    pub(crate) fn take(&self, key: String, limit: Limit, now: Instant) -> Result<Taken, (ApiError, Taken)> {
+    /// Counts one request, if it may be answered now.
+    pub(crate) fn take(&self, key: String, limit: Limit, now: Instant) -> (Taken, Result<(), Exceeded>) {
         let mut state = self.state.lock();
         let State { buckets, all } = &mut *state;
         let per_second = f64::from(limit.per_minute) / 60.0;
@@ -121,14 +121,32 @@ impl Rates {
             key
         };
         let bucket = buckets.entry(key).or_insert_with(|| Bucket::full(limit.per_minute, now));
-        let remaining = bucket.take(limit.per_minute, per_second, now).map_err(|wait| {
-            let refusal = ApiError::too_many("too many requests; ask again later", wait);
-            (refusal, Taken { limit, remaining: 0 })
-        })?;
-        let taken = Taken { limit, remaining };
-        let burst = f64::from(self.policy.burst);
-        all.take(self.policy.burst, burst, now).map_err(|_| (ApiError::unavailable("the server"), taken))?;
-        Ok(taken)
+        match bucket.take(limit.per_minute, per_second, now) {
+            Err(wait) => (Taken { limit, remaining: 0 }, Err(Exceeded::Own(wait))),
+            Ok(remaining) => {
+                let burst = f64::from(self.policy.burst);
+                let taken = all.take(self.policy.burst, burst, now).map(drop).map_err(|_| Exceeded::All);
+                (Taken { limit, remaining }, taken)
+            }
+        }
+    }
+}
+
+/// Which bucket is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exceeded {
+    /// The asker's; and how long until it is not.
+    Own(Duration),
+    /// Everybody's.
+    All,
+}
+
+impl From<Exceeded> for ApiError {
+    fn from(exceeded: Exceeded) -> Self {
+        match exceeded {
+            Exceeded::Own(wait) => ApiError::too_many("too many requests; ask again later", wait),
+            Exceeded::All => ApiError::unavailable("the server"),
+        }
     }
 }
 
@@ -158,26 +176,28 @@ mod tests {
     fn a_minutes_worth_at_once_and_then_steadily() {
         let rates = Rates::new(RatePolicy { guest: 60, ..RatePolicy::default() });
         let start = Instant::now();
-        let take =
-            |after: f64| rates.take("ip".into(), rates.guest(), start + Duration::from_secs_f64(after));
+        let take = |after: f64| {
+            let now = start + Duration::from_secs_f64(after);
+            rates.take("ip".into(), rates.guest(), now).1
+        };
         for _ in 0..60 {
             take(0.0).unwrap();
         }
-        let (refusal, _) = take(0.5).unwrap_err();
+        assert_eq!(take(0.5), Err(Exceeded::Own(Duration::from_millis(500))));
+        let refusal = ApiError::from(Exceeded::Own(Duration::from_millis(500)));
         assert_eq!((refusal.status.as_u16(), refusal.code), (429, "RATE_LIMITED"));
-        assert_eq!(refusal.retry_after.map(|wait| wait.as_millis()), Some(500));
         take(1.0).unwrap();
         take(1.5).unwrap_err();
-        assert!(rates.take("another".into(), rates.guest(), start).is_ok());
+        rates.take("another".into(), rates.guest(), start).1.unwrap();
     }
 
     #[test]
     fn one_server_takes_so_much_at_once_from_all() {
         let rates = Rates::new(RatePolicy { burst: 10, ..RatePolicy::default() });
         let now = Instant::now();
-        let taken = (0..20).filter(|n| rates.take(n.to_string(), rates.account(), now).is_ok()).count();
+        let taken = (0..20).filter(|n| rates.take(n.to_string(), rates.account(), now).1.is_ok()).count();
         assert_eq!(taken, 10);
-        let (refusal, _) = rates.take("x".into(), rates.account(), now).unwrap_err();
-        assert_eq!(refusal.status.as_u16(), 503);
+        assert_eq!(rates.take("x".into(), rates.account(), now).1, Err(Exceeded::All));
+        assert_eq!(ApiError::from(Exceeded::All).status.as_u16(), 503);
     }
 }

@@ -113,25 +113,20 @@ async fn around(State(shared): State<Arc<Shared>>, mut request: Request, next: N
         }
         Who::Nobody | Who::Rejected(_) => (format!("network {}", caller.network()), shared.rates.guest()),
     };
-    let (response, taken) = match shared.rates.take(key, limit, Instant::now()) {
-        Err((refusal, taken)) => (refusal.into_response(), taken),
-        Ok(taken) => {
-            let response = match csrf::check(request.method(), request.headers()) {
-                Err(refusal) => refusal.into_response(),
-                Ok(()) => {
-                    request.extensions_mut().insert(who);
-                    match tokio::time::timeout(shared.timeout, next.run(request)).await {
-                        Ok(response) => response,
-                        Err(_) => ApiError::new(
-                            StatusCode::SERVICE_UNAVAILABLE,
-                            "TIMEOUT",
-                            "it took too long and was given up",
-                        )
-                        .into_response(),
-                    }
+    let (taken, allowed) = shared.rates.take(key, limit, Instant::now());
+    let allowed =
+        allowed.map_err(ApiError::from).and_then(|()| csrf::check(request.method(), request.headers()));
+    let response = match allowed {
+        Err(refusal) => refusal.into_response(),
+        Ok(()) => {
+            request.extensions_mut().insert(who);
+            match tokio::time::timeout(shared.timeout, next.run(request)).await {
+                Ok(response) => response,
+                Err(_) => {
+                    let message = "it took too long and was given up";
+                    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "TIMEOUT", message).into_response()
                 }
-            };
-            (response, taken)
+            }
         }
     };
     let mut response = in_form(response, &caller);
@@ -149,8 +144,7 @@ fn in_form(response: Response, caller: &Caller) -> Response {
     if refusal.status.is_server_error() {
         tracing::warn!(request.id = %caller.request_id, code = refusal.code, "a request could not be served");
     }
-    let written: Response<Body> = refusal.write(&caller.request_id);
-    let mut written = written;
+    let mut written: Response<Body> = refusal.write(&caller.request_id);
     for (name, value) in response.headers() {
         if !written.headers().contains_key(name) && name != axum::http::header::CONTENT_LENGTH {
             written.headers_mut().append(name.clone(), value.clone());

@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("everplay-room", &["everplay-types", "everplay-schema", "everplay-wire"]),
     ("everplay-live", &["everplay-types"]),
     ("everplay-records", &["everplay-types"]),
+    ("everplay-accounts", &["everplay-types"]),
     ("everplay-boards", &["everplay-types"]),
     ("everplay-cluster", &["everplay-types", "everplay-wire", "everplay-room"]),
     (

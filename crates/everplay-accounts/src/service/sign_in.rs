@@ -28,6 +28,8 @@ const REFRESH_GRACE_MS: i64 = 10 * SECOND;
 /// Time to show the second factor after the password.
 const CHALLENGE_MS: i64 = 5 * MINUTE;
 
+const _: () = assert!(ACCESS_LIFETIME_MS < LOGIN_LIFETIME_MS, "a token does not outlive its login by much");
+
 /// Largest options, as JSON.
 const OPTIONS_BYTES: usize = 4096;
 
@@ -352,7 +354,6 @@ impl Accounts {
         let identity = identity_of(&user, &login.id, login.second_factor).ok_or_else(broken)?;
         let now = self.now();
         let access_token = self.0.keys.sign(&Claims::new(&identity, now), now).ok_or_else(broken)?;
-        debug_assert!(ACCESS_LIFETIME_MS < LOGIN_LIFETIME_MS);
         Ok(SignedIn { identity, user, access_token, refresh_token, expires_at: login.expires_at })
     }
 

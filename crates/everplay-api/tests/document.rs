@@ -1,0 +1,49 @@
+//! The API document as clients read it: kept beside this file, so that a change of the API shows as a difference.
+//!
+//! `UPDATE_SNAPSHOTS=1 cargo test -p everplay-api --test document` writes it anew.
+
+use everplay_accounts::{AccountStore, Accounts, Parts, Sealer};
+use everplay_api::Api;
+use everplay_api::auth::Origins;
+use serde_json::Value;
+use std::collections::HashSet;
+
+async fn document() -> String {
+    let parts = Parts::new(AccountStore::memory().await.unwrap(), Sealer::ephemeral());
+    let accounts = Accounts::start(parts).await.unwrap();
+    let api = Api::new()
+        .service(everplay_api::auth::routes(accounts.clone(), Origins::default()))
+        .service(everplay_api::accounts::routes(accounts));
+    api.document().to_pretty_json().unwrap() + "\n"
+}
+
+#[tokio::test]
+async fn it_is_the_one_that_was_reviewed() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openapi.json");
+    let document = document().await;
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(path, &document).unwrap();
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        kept == document,
+        "the API changed: look at it with UPDATE_SNAPSHOTS=1, and keep it if it is meant"
+    );
+}
+
+#[tokio::test]
+async fn every_operation_can_be_told_apart_and_says_how_it_refuses() {
+    let document: Value = serde_json::from_str(&document().await).unwrap();
+    assert_eq!(document["openapi"], "3.1.0", "generators of clients do not know later versions yet");
+    let mut names = HashSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let name = operation["operationId"].as_str().unwrap_or_default();
+            assert!(!name.is_empty() && names.insert(name.to_owned()), "{method} {path}: {name}");
+            assert!(operation["summary"].is_string() && operation["tags"][0].is_string(), "{method} {path}");
+            let refused = &operation["responses"]["default"]["content"]["application/json"]["schema"]["$ref"];
+            assert_eq!(refused, "#/components/schemas/ErrorEnvelope", "{method} {path}");
+        }
+    }
+    assert!(names.len() > 40, "{}", names.len());
+}
