@@ -6,6 +6,14 @@ import { Person, Server, browser } from "./arcade.js";
 /** Pixels per step of the fastest ship. */
 const TOP_SPEED = 3;
 const SIZE = 3000;
+const RATE = 60;
+/** Steps a missile flies. */
+const MISSILE_LIFE = 30;
+/**
+ * Steps that may have been computed before the kill and seen by nobody: half a second of a busy machine. With
+ * Confirmed durability they are in the journal, so what comes back may be a little ahead of what was seen, never behind.
+ */
+const UNSEEN = 30;
 
 let chrome;
 let server;
@@ -58,7 +66,10 @@ class Pilot {
         get: () => arena,
         set(next) {
           arena = next;
-          element.patches.push({ step: next.step, ships: [...next.ships], players: [...next.players], kills: next.kills });
+          element.patches.push({
+            at: Date.now(), step: next.step, ships: [...next.ships], missiles: [...next.missiles], players: [...next.players],
+            kills: next.kills, spectators: next.spectators,
+          });
         },
       });
     });
@@ -113,26 +124,52 @@ const short = (from, to) => {
 
 const distance = (a, b) => Math.hypot(short(a.x, b.x), short(a.y, b.y));
 
-/** Holds the patches around a pause against each other: what the second server shows follows from the first's. */
-function continues(last, first) {
+/** The short way from one place of the world to another. */
+const wrapped = (at) => ((at % SIZE) + SIZE) % SIZE;
+
+/**
+ * Holds the patches around a pause against each other: what the second server shows follows from the first's. A room's
+ * time stands still while nobody runs it, so the pause explains the steps since the second server was started (`up`, wall
+ * time) and no more. `drifting`: the player whose keys were up all the time.
+ */
+function continues(last, first, up, drifting) {
   assert.ok(first.step >= last.step, `step ${first.step} after ${last.step}`);
   const steps = first.step - last.step;
+  const explained = ((first.at - up) * RATE) / 1000 + UNSEEN;
+  assert.ok(steps <= explained, `${steps} steps, of which the time since the start explains ${Math.round(explained)}`);
   const [ships, players] = [new Map(first.ships), new Map(first.players)];
   const since = first.kills.filter((kill) => kill.step > last.step);
 
+  assert.equal(players.size, last.players.length, "nobody came or went");
   for (const [key, player] of last.players) {
     const now = players.get(key);
     assert.ok(now, `${player.name} is still there`);
     assert.equal(now.name, player.name);
+    assert.equal(now.bot, player.bot);
     assert.equal(now.kills - since.filter((kill) => kill.killer === key).length, player.kills, `kills of ${player.name}`);
     assert.equal(now.deaths - since.filter((kill) => kill.victim === key).length, player.deaths, `deaths of ${player.name}`);
   }
+  // Of the feed's eight lines, only new ones push out old ones.
+  const kept = last.kills.slice(Math.max(0, since.length - (8 - last.kills.length)));
+  assert.deepEqual(first.kills.slice(0, kept.length), kept, "the feed goes on");
+  assert.equal(first.spectators, last.spectators);
+
   for (const [key, ship] of last.ships) {
     if (since.some((kill) => kill.victim === key)) continue;
     const now = ships.get(key);
     assert.ok(now, `the ship of ${players.get(key)?.name} is still there`);
     const moved = distance(ship, now);
     assert.ok(moved <= TOP_SPEED * steps + 0.1, `a ship moved ${moved} px in ${steps} steps`);
+    if (key !== drifting) continue;
+    // Nobody held a key: it is where its velocity took it, to the last bit but one.
+    assert.deepEqual([now.vx, now.vy, now.heading], [ship.vx, ship.vy, ship.heading]);
+    const there = { x: wrapped(ship.x + ship.vx * steps), y: wrapped(ship.y + ship.vy * steps) };
+    assert.ok(distance(there, now) < 0.01, `it drifted to ${now.x}, ${now.y} and not to ${there.x}, ${there.y}`);
+  }
+  const missiles = new Map(first.missiles);
+  for (const [key, missile] of last.missiles) {
+    const over = first.step >= missile.born + MISSILE_LIFE || since.some((kill) => kill.killer === missile.owner);
+    if (!over) assert.deepEqual(missiles.get(key), missile, "a missile flies on");
   }
   return steps;
 }
@@ -153,6 +190,15 @@ describe("spaaace", { timeout: 240_000 }, () => {
     await bob.hasShip();
     await ada.records();
     await bob.records();
+    // Bob gets going and lets go of the keys.
+    await bob.atTheStick();
+    await bob.page.keyboard.down("ArrowUp");
+    await bob.until((key) => {
+      const ship = document.querySelector(".arena").arena.ships.get(key);
+      return !ship || Math.hypot(ship.vx, ship.vy) > 0.5;
+    }, bob.key);
+    await bob.page.keyboard.up("ArrowUp");
+    await bob.until((key) => !document.querySelector(".arena").arena.ships.get(key)?.thrust, bob.key);
     await ada.atTheStick();
     await ada.page.keyboard.down("ArrowUp");
     await ada.until((key) => {
@@ -164,14 +210,14 @@ describe("spaaace", { timeout: 240_000 }, () => {
     for (const { page } of [ada, bob]) await page.locator(".lost", { hasText: "Reconnecting" }).waitFor();
     const seen = [(await ada.patches()).length, (await bob.patches()).length];
     await ada.page.keyboard.up("ArrowUp");
+    const up = Date.now();
     await server.up();
     for (const [index, pilot] of [ada, bob].entries()) {
       await pilot.page.locator(".lost").waitFor({ state: "hidden" });
       await pilot.until((count) => document.querySelector(".arena").patches.length > count + 3, seen[index]);
       const patches = await pilot.patches();
       const [last, first] = [patches[seen[index] - 1], patches[seen[index]]];
-      const steps = continues(last, first);
-      assert.ok(steps < 60 * 30, `${steps} steps later`);
+      continues(last, first, up, bob.key);
       assert.deepEqual(first.players.filter(([, player]) => player.bot).map(([key]) => key).sort(), bots);
     }
     assert.equal(ada.page.url(), address, "the same arena, without a reload");
@@ -186,6 +232,32 @@ describe("spaaace", { timeout: 240_000 }, () => {
     }, ada.key);
     await ada.ends();
     await bob.ends();
+  });
+
+  it("makes an arena of one's own, with as many bots as wished and for those who have its link", async () => {
+    const zoe = await Pilot.arrive("Zoe");
+    await zoe.person.named();
+    await zoe.page.getByLabel("Bots").fill("5");
+    await zoe.person.press("Private arena");
+    await zoe.hasShip();
+    const bots = await zoe.page.evaluate(() => [...document.querySelector(".arena").arena.players.values()].filter((player) => player.bot).length);
+    assert.equal(bots, 5);
+
+    // Whoever just flies comes into another arena.
+    const yan = await Pilot.arrive("Yan");
+    await yan.flies();
+    assert.notEqual(yan.page.url(), zoe.page.url());
+    await yan.person.press("Leave");
+
+    // With the link, pasted where links are asked for.
+    await yan.page.getByLabel("Link or room id").fill(zoe.page.url());
+    await yan.person.press("Join");
+    await yan.person.press("Fly");
+    await yan.hasShip();
+    assert.equal(yan.page.url(), zoe.page.url());
+    await zoe.until((name) => [...document.querySelector(".arena").arena.players.values()].some((player) => player.name === name), "Yan");
+    await yan.ends();
+    await zoe.ends();
   });
 
   it("gives the ship back after a reload, and lets others watch and join", async () => {
