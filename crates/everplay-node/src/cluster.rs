@@ -30,6 +30,7 @@ pub(crate) use seats::Seat;
 use crate::host::Command;
 use crate::link::{Attach, AttachError, ClientSink, RoomLink};
 use crate::node::Node;
+use crate::planted::{self, Bug};
 use crate::recovery::Restored;
 use crate::registry::{News, RoomEntry};
 use asks::Asks;
@@ -377,7 +378,9 @@ impl Node {
             let standing = members.get(peer).filter(|member| member.linked);
             standing.map(|member| member.row.address.clone())
         };
-        if let Some(address) = address {
+        if let Some(address) = address
+            && !planted::is(Bug::LeavesDeadLinks)
+        {
             cluster.links.forget(peer);
             cluster.links.connect(peer, address);
         }
@@ -638,6 +641,7 @@ impl Node {
         // Nobody tells of it: it ended, or its owner died and the next one is not live yet.
         match self.arbiter.current(self.key(room)).await {
             Ok(None) => Err(AttachError::NoSuchRoom),
+            Ok(Some(_)) if planted::is(Bug::UnknownRoomIsGone) => Err(AttachError::NoSuchRoom),
             Ok(Some(_)) | Err(_) => Err(AttachError::Restoring),
         }
     }

@@ -27,6 +27,8 @@ mod matchmaking;
 mod metrics;
 mod node;
 mod options;
+#[cfg_attr(not(feature = "planted"), expect(dead_code, reason = "nobody plants anything"))]
+mod planted;
 mod recovery;
 mod registry;
 
@@ -40,5 +42,7 @@ pub use matchmaking::{MatchError, MatchRequest, Method, Reservation};
 pub use metrics::describe_metrics;
 pub use node::{Drained, Handle, Node, RestoreError, Status};
 pub use options::{Kind, Limits, Options, SnapshotPolicy};
+#[cfg(feature = "planted")]
+pub use planted::{Bug, plant};
 pub use recovery::Restored;
 pub use registry::RoomInfo;

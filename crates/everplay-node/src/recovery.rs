@@ -7,6 +7,7 @@ use crate::host::{panic_message, tail_of};
 use crate::metrics as names;
 use crate::node::{Node, Registered};
 use crate::options::Kind;
+use crate::planted::{self, Bug};
 use bytes::Bytes;
 use everplay_live::{DirectoryEntry, Grant, LoadError, Position, RoomError, RoomState};
 use everplay_room::{Absent, CatchUp, Outgoing, ReviveError, RoomEngine};
@@ -78,7 +79,11 @@ pub(crate) async fn adopt(node: &Arc<Node>, room: RoomKey, grant: Grant) -> Outc
         return Outcome::Stranded(id, "it is here".to_owned());
     }
     match node.live.find(room.clone()).await {
-        Ok(Some(entry)) => restore_room(node, entry, Some(grant.token.epoch), Absent::Awaited).await,
+        Ok(Some(entry)) => {
+            let drops = planted::is(Bug::TakeoverDrops);
+            let absent = if drops { Absent::Dropped } else { Absent::Awaited };
+            restore_room(node, entry, Some(grant.token.epoch), absent).await
+        }
         Ok(None) => {
             // Granted and never registered, or closed and never retired: nobody was told of it.
             if let Err(error) = node.arbiter.retire(room, grant.token).await {
@@ -108,6 +113,10 @@ async fn restore_room(
     if let Err(reason) = knows(kind, &registered) {
         return Outcome::Stranded(id, reason);
     }
+    let early = match planted::is(Bug::ReadsBeforeSeal) {
+        true => load(node, &id).await.ok(),
+        false => None,
+    };
     let owned = async {
         let seen = match seen {
             Some(seen) => seen,
@@ -134,7 +143,7 @@ async fn restore_room(
         node.forget(&id, token);
         return Outcome::Ended;
     }
-    read_and_host(node, kind, id, registered, token, absent).await
+    read_and_host(node, kind, id, registered, token, absent, early).await
 }
 
 /// Reads a room that this node has sealed, and runs it.
@@ -145,8 +154,13 @@ async fn read_and_host(
     registered: Registered,
     token: Token,
     absent: Absent,
+    early: Option<everplay_live::LoadedRoom>,
 ) -> Outcome {
-    let loaded = match load(node, &id).await {
+    let read = match early {
+        Some(early) => Ok(early),
+        None => load(node, &id).await,
+    };
+    let loaded = match read {
         Ok(loaded) => loaded,
         Err(LoadError::Corrupt(corruption)) => return quarantine(node, id, corruption.to_string()),
         Err(error) => {
@@ -276,8 +290,8 @@ pub(crate) async fn adopt_image(node: &Arc<Node>, adopted: Adopted, image: Bytes
             Ok::<_, String>((token, sealed))
         };
         let (token, sealed) = granted.await.inspect_err(|_| node.stray(key.clone()))?;
-        if sealed != position {
-            return match read_and_host(node, kind, id, registered, token, Absent::Awaited).await {
+        if sealed != position && !planted::is(Bug::TrustsImage) {
+            return match read_and_host(node, kind, id, registered, token, Absent::Awaited, None).await {
                 Outcome::Live => Ok(()),
                 Outcome::Ended => Err("the room has ended".to_owned()),
                 Outcome::Quarantined(_, reason) | Outcome::Stranded(_, reason) => Err(reason),
@@ -285,7 +299,7 @@ pub(crate) async fn adopt_image(node: &Arc<Node>, adopted: Adopted, image: Bytes
         }
         let raised = raise_version(node, kind, &id, &registered, token).await;
         raised.inspect_err(|_| node.stray(key))?;
-        journal = node.journal(&id, token, position);
+        journal = node.journal(&id, token, sealed);
     }
     let tail = CatchUp::new(position.last);
     node.host(kind, id, registered, engine, journal, tail);

@@ -59,9 +59,9 @@ fn main() -> ExitCode {
 
 fn bug(cli: &Cli) -> Planted {
     let Some(name) = &cli.planted else { return Planted::None };
-    let known = Planted::ALL.into_iter().find(|bug| format!("{bug:?}") == *name);
+    let known = Planted::ALL.into_iter().find(|bug| bug.name() == *name);
     known.unwrap_or_else(|| {
-        let names: Vec<String> = Planted::ALL.iter().map(|bug| format!("{bug:?}")).collect();
+        let names: Vec<String> = Planted::ALL.iter().map(|bug| bug.name()).collect();
         eprintln!("no bug called {name}; there are {}", names.join(", "));
         std::process::exit(2)
     })
@@ -151,7 +151,8 @@ fn many(cli: &Cli) -> bool {
     if let Some(failure) = &report.failure {
         println!("seed {seed}: {failure}");
     }
-    let with = if planted == Planted::None { String::new() } else { format!(" --planted {planted:?}") };
+    let with =
+        if planted == Planted::None { String::new() } else { format!(" --planted {}", planted.name()) };
     println!("see it again: cargo xtask sim --seed {seed}{with}");
     false
 }
@@ -163,11 +164,11 @@ fn plant_all(cli: &Cli) -> bool {
         let (_, found) = first_find(cli.from, cli.seeds, planted, cli.threads);
         match found.and_then(|(seed, report)| Some((seed, report.failure?))) {
             Some((seed, failure)) => {
-                println!("| {planted:?} | {} | {:?} |", seed - cli.from + 1, failure.property);
+                println!("| {} | {} | {:?} |", planted.name(), seed - cli.from + 1, failure.property);
             }
             None => {
                 missed += 1;
-                println!("| {planted:?} | not found in {} | |", cli.seeds);
+                println!("| {} | not found in {} | |", planted.name(), cli.seeds);
             }
         }
     }

@@ -1,4 +1,9 @@
 //! Bugs put in on purpose: a simulation that does not find them has shown nothing.
+//!
+//! Those of stores, arbiter, links and the room are put into what surrounds the nodes; those of the nodes are behind a
+//! feature of everplay-node that the program is built without.
+
+use everplay_node::Bug;
 
 /// One bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -44,11 +49,15 @@ pub enum Planted {
     LinkSwaps,
     /// A link that was reset delivers what was sent before.
     LinkKeepsOld,
+    /// A room that came back tells its last result again.
+    ResultAgain,
+    /// In the node.
+    Node(Bug),
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 19] = [
+    pub const ALL: [Planted; 35] = [
         Planted::AppendUnfenced,
         Planted::AppendUnplaced,
         Planted::RepeatWritesAgain,
@@ -68,5 +77,29 @@ impl Planted {
         Planted::LinkRepeats,
         Planted::LinkSwaps,
         Planted::LinkKeepsOld,
+        Planted::ResultAgain,
+        Planted::Node(Bug::SendsEarly),
+        Planted::Node(Bug::UnknownIsDone),
+        Planted::Node(Bug::FencedStays),
+        Planted::Node(Bug::ReadsBeforeSeal),
+        Planted::Node(Bug::TakeoverDrops),
+        Planted::Node(Bug::LeavesStrays),
+        Planted::Node(Bug::TrustsImage),
+        Planted::Node(Bug::FreezesEarly),
+        Planted::Node(Bug::TakesOldEpochs),
+        Planted::Node(Bug::TakesOldAttachments),
+        Planted::Node(Bug::ForwardedLess),
+        Planted::Node(Bug::ForwardedMore),
+        Planted::Node(Bug::SendsKeptTwice),
+        Planted::Node(Bug::LeavesDeadLinks),
+        Planted::Node(Bug::UnknownRoomIsGone),
     ];
+
+    /// As the command line has it.
+    pub fn name(self) -> String {
+        match self {
+            Planted::Node(bug) => format!("{bug:?}"),
+            other => format!("{other:?}"),
+        }
+    }
 }

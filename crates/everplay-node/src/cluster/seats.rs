@@ -21,6 +21,7 @@
 use super::guests::LINK_FULL;
 use crate::host::{Command, Reattach, ReattachSeat};
 use crate::link::{Attach, ClientSink, PushError, insist};
+use crate::planted::{self, Bug};
 use crate::registry::RoomEntry;
 use bytes::Bytes;
 use everplay_cluster::{Control, Delivery, Item, Links, Message, RoomLine, SeatClaim, SeatKept};
@@ -276,6 +277,10 @@ impl Seat {
             };
             if !returned {
                 path.kept_bytes -= frame.len();
+                if planted::is(Bug::SendsKeptTwice) {
+                    // Whether it goes is of no matter here.
+                    let _ = self.send(path, frame.clone());
+                }
             }
             let len = path.kept.len();
             let unsent = match self.send(path, frame) {
@@ -475,11 +480,14 @@ impl Seats {
         {
             let mut groups = self.groups.lock();
             let Some(group) = groups.get_mut(&delivery.room) else { return };
-            if delivery.epoch < group.epoch || !matches!(group.owner, Owner::There(peer) if peer == from) {
+            let old =
+                delivery.epoch < group.epoch || !matches!(group.owner, Owner::There(peer) if peer == from);
+            if old && !planted::is(Bug::TakesOldEpochs) {
                 metrics::counter!(crate::metrics::STALE_FRAMES).increment(delivery.items.len() as u64);
                 return;
             }
-            if delivery.items.iter().any(|item| group.is_stale(item)) {
+            let stale = delivery.items.iter().any(|item| group.is_stale(item));
+            if stale && !planted::is(Bug::TakesOldAttachments) {
                 // The owner had not read yet that these sockets were attached anew, and goes on from where they stood.
                 metrics::counter!(crate::metrics::STALE_FRAMES).increment(delivery.items.len() as u64);
                 return;
@@ -547,6 +555,11 @@ impl Seats {
 
     fn reattach(&self, room: &RoomId, group: &mut Group, owner: Owner, epoch: Epoch, conn: NextConn<'_>) {
         group.note_forwarded();
+        if planted::is(Bug::ForwardedLess) {
+            group.forwarded.0 = group.forwarded.0.saturating_sub(1);
+        } else if planted::is(Bug::ForwardedMore) {
+            group.forwarded.0 += 1;
+        }
         let (accepted, claims): (Vec<_>, Vec<_>) =
             group.seats.values().cloned().partition(|seat| seat.accepted.load(Ordering::Acquire));
         let last = group.epoch;

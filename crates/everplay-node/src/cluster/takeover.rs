@@ -6,6 +6,7 @@
 
 use crate::metrics as names;
 use crate::node::Node;
+use crate::planted::{self, Bug};
 use crate::recovery::{Outcome, adopt};
 use everplay_cluster::{Candidate, rank};
 use everplay_live::{Grant, GrantsOf};
@@ -88,7 +89,9 @@ impl Node {
     /// The room may have been granted to this node, which did not come to run it: the arbiter or the store did not answer.
     /// Others leave it alone, because its owner lives.
     pub(crate) fn stray(&self, room: RoomKey) {
-        if let Some(cluster) = self.cluster() {
+        if let Some(cluster) = self.cluster()
+            && !planted::is(Bug::LeavesStrays)
+        {
             cluster.strays.lock().insert(room);
         }
     }

@@ -12,6 +12,7 @@
 mod tests;
 
 use super::{Control, Frozen, Host};
+use crate::planted::{self, Bug};
 use bytes::Bytes;
 use everplay_room::marker;
 use std::time::Duration;
@@ -123,7 +124,9 @@ impl Host {
             }
         }
         let settled = self.journal.is_settled() && self.gate.is_empty();
-        if settled && let Standstill::Still { .. } = self.standstill {
+        if (settled || planted::is(Bug::FreezesEarly))
+            && let Standstill::Still { .. } = self.standstill
+        {
             self.report_frozen();
         }
     }

@@ -17,7 +17,7 @@ use everplay_types::CloseCode;
 use everplay_wire::{ClientFrame, Dialect, MessageType, ServerFrame, msgpack};
 use parking_lot::Mutex;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -95,6 +95,8 @@ pub(crate) struct Crowd {
     pub(crate) sockets: std::cell::Cell<u64>,
     /// Seats that were given out.
     pub(crate) seats: BTreeSet<String>,
+    /// Rooms tell results again.
+    pub(crate) again: bool,
     /// Sessions whose clients went away for good.
     pub(crate) abandoned: RefCell<BTreeSet<String>>,
 }
@@ -268,7 +270,7 @@ impl Client {
         let request = MatchRequest {
             method: Method::JoinOrCreate,
             target: KIND.into(),
-            options: serde_json::json!({}),
+            options: serde_json::json!({ "again": crowd.again }),
             auth: AuthRequest::default(),
         };
         door.runtime.spawn(async move {
@@ -464,6 +466,13 @@ impl Client {
         if view.taken > SEATS {
             world.fail(Property::OneSession, || format!("{} clients in {SEATS} seats", view.taken));
         }
+        // A node awaits sockets that others hold for three seconds; until then the room must not notice.
+        let own = self.seat.as_ref().and_then(|seat| view.seats.get(&*seat.session_id as &str));
+        if own == Some(&2) && !full && world.now() - self.patched_at < 2_500 {
+            world.fail(Property::NoFalseLeave, || {
+                format!("client {} counts as dropped and kept its socket", self.number)
+            });
+        }
         self.version = view.version;
         self.patched_at = world.now();
         self.patches += 1;
@@ -481,6 +490,7 @@ struct View {
     summed: u32,
     repeats: u32,
     lost_seats: Vec<String>,
+    seats: BTreeMap<String, u32>,
     taken: u32,
 }
 
@@ -495,7 +505,7 @@ impl View {
         };
         let mut digest = Digest::default();
         [0, 2, 3, 4, 5].into_iter().for_each(|index| digest.add(field(index)));
-        let (mut lost_seats, mut taken) = (Vec::new(), 0);
+        let (mut lost_seats, mut taken, mut seats) = (Vec::new(), 0, BTreeMap::new());
         for index in [6, 7] {
             let items: Vec<(&str, u32)> = match node(index) {
                 Some(Node::Map { items, .. }) => {
@@ -506,6 +516,7 @@ impl View {
             if index == 7 {
                 let lost = items.iter().filter(|(_, how)| *how == 4);
                 lost_seats = lost.map(|(session, _)| (*session).to_owned()).collect();
+                seats = items.iter().map(|(session, how)| ((*session).to_owned(), *how)).collect();
                 taken = items.iter().filter(|(_, how)| matches!(how, 1 | 2)).count() as u32;
             }
             digest.add_map(items.into_iter());
@@ -514,11 +525,19 @@ impl View {
             items.values().iter().for_each(|value| digest.add(number(Some(value))));
         }
         let summed = digest.get();
-        View { version: field(0), digest: field(1), summed, repeats: field(5), lost_seats, taken }
+        View { version: field(0), digest: field(1), summed, repeats: field(5), lost_seats, seats, taken }
     }
 
     fn nothing() -> View {
-        View { version: 0, digest: 0, summed: 0, repeats: 0, lost_seats: Vec::new(), taken: 0 }
+        View {
+            version: 0,
+            digest: 0,
+            summed: 0,
+            repeats: 0,
+            lost_seats: Vec::new(),
+            seats: BTreeMap::new(),
+            taken: 0,
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Tally {
     pub(crate) seats: Map<u32>,
     /// The newest messages, so that patches insert and remove.
     pub(crate) recent: List<u32>,
+    /// A planted bug: tells its last result again when it comes back.
+    pub(crate) again: bool,
 }
 
 /// What an event of the room says: the state's number and digest, or a finished game.
@@ -47,7 +49,9 @@ pub(crate) const RESULT: &str = "result";
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub(crate) struct Asked {}
+pub(crate) struct Asked {
+    again: bool,
+}
 
 /// What a client is told of a message that was taken.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -138,8 +142,8 @@ impl Room for Tally {
         });
     }
 
-    fn create(cx: &mut Context<Self>, _: Asked) -> Result<Self, Refusal> {
-        let mut room = Self::default();
+    fn create(cx: &mut Context<Self>, asked: Asked) -> Result<Self, Refusal> {
+        let mut room = Self { again: asked.again, ..Self::default() };
         room.changed(cx);
         Ok(room)
     }
@@ -160,6 +164,12 @@ impl Room for Tally {
 
     fn reconnect(&mut self, cx: &mut Context<Self>, client: &Client) {
         self.seat(cx, client, 1);
+    }
+
+    fn restored(&mut self, cx: &mut Context<Self>) {
+        if self.again && self.games > 0 {
+            cx.emit(RESULT, &self.games);
+        }
     }
 
     fn leave(&mut self, cx: &mut Context<Self>, client: &Client, why: Leave) {

@@ -76,6 +76,10 @@ struct Process {
 
 /// Runs one seed to its end.
 pub fn run(plan: Plan) -> Report {
+    everplay_node::plant(match plan.planted {
+        Planted::Node(bug) => Some(bug),
+        _ => None,
+    });
     let mut sim = Sim::new(plan);
     let mut faults = sim.faults.clone().into_iter().peekable();
     while sim.world.now() < TROUBLE + PEACE && sim.world.failure().is_none() {
@@ -133,6 +137,7 @@ impl Sim {
             sockets: Default::default(),
             seats: Default::default(),
             abandoned: Default::default(),
+            again: planted == Planted::ResultAgain,
         };
         Sim {
             plan,
