@@ -1,5 +1,6 @@
 use crate::connection::{self, Connection, Link};
-use crate::{Endpoint, EndpointError, HttpError, Reconnection, http};
+use crate::http::{self, Exchange};
+use crate::{Endpoint, EndpointError, HttpError, Reconnection};
 use everplay_schema::Decoder;
 use everplay_wire::matchmake::{ErrorBody, Method, ReconnectBody, SeatReservation};
 use everplay_wire::{Dialect, FrameError};
@@ -164,7 +165,15 @@ impl Client {
         let body = if options.is_null() { "{}".to_owned() } else { options.to_string() };
         let target = self.endpoint.matchmake(method.as_str(), name);
         let token = self.auth_token.as_deref();
-        let (status, body) = http::post(&self.endpoint.authority, &target, token, body.into_bytes()).await?;
+        let request = Exchange {
+            method: "POST",
+            authority: &self.endpoint.authority,
+            target: &target,
+            token,
+            body: body.into_bytes(),
+            most: http::MAX_BODY,
+        };
+        let (status, body) = http::exchange(request).await?;
         if let Ok(error) = serde_json::from_slice::<ErrorBody>(&body) {
             return Err(JoinError::Matchmaking { code: error.code, message: error.error });
         }

@@ -1,3 +1,5 @@
+use crate::http::{Exchange, HttpError, exchange};
+use bytes::Bytes;
 use std::str::FromStr;
 
 /// Where the server is: `http://host[:port][/path][?query]`. Path and query go into every request, as with the SDKs.
@@ -42,6 +44,27 @@ impl FromStr for Endpoint {
 }
 
 impl Endpoint {
+    /// Asks something else of the server than rooms: one request of JSON on a connection of its own, for tools. Answers
+    /// the status and the body, of which at most `most` bytes are taken.
+    pub async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: Vec<u8>,
+        most: usize,
+    ) -> Result<(u16, Bytes), HttpError> {
+        let target = format!("{}{path}", self.path);
+        let request = Exchange { method, authority: &self.authority, target: &target, token, body, most };
+        let (status, body) = exchange(request).await?;
+        Ok((status.as_u16(), body))
+    }
+
+    /// Host and port.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
     /// Path and query of a matchmaking request.
     pub(crate) fn matchmake(&self, method: &str, name: &str) -> String {
         let query = if self.query.is_empty() { String::new() } else { format!("?{}", self.query) };

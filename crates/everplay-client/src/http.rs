@@ -22,21 +22,30 @@ pub enum HttpError {
 }
 
 /// Reservations and errors have a few hundred bytes.
-const MAX_BODY: usize = 64 << 10;
+pub(crate) const MAX_BODY: usize = 64 << 10;
 
-/// POSTs a JSON body on a connection of its own and returns status and body.
-pub(crate) async fn post(
-    authority: &str,
-    target: &str,
-    auth_token: Option<&str>,
-    body: Vec<u8>,
-) -> Result<(StatusCode, Bytes), HttpError> {
-    let mut request = Request::post(target)
+/// One request of JSON and its answer.
+pub(crate) struct Exchange<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) authority: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) token: Option<&'a str>,
+    pub(crate) body: Vec<u8>,
+    /// Bytes an answer may have.
+    pub(crate) most: usize,
+}
+
+/// Sends a request on a connection of its own and returns status and body.
+pub(crate) async fn exchange(exchange: Exchange<'_>) -> Result<(StatusCode, Bytes), HttpError> {
+    let Exchange { method, authority, target, token, body, most } = exchange;
+    let mut request = Request::builder()
+        .method(method)
+        .uri(target)
         .header(header::HOST, authority)
         .header(header::ACCEPT, "application/json")
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::CONNECTION, "close");
-    if let Some(token) = auth_token {
+    if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
     let request = request.body(Full::new(Bytes::from(body)))?;
@@ -47,7 +56,7 @@ pub(crate) async fn post(
     let exchange = async {
         let response = sender.send_request(request).await?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_BODY).collect().await.map_err(HttpError::Body)?;
+        let body = Limited::new(response.into_body(), most).collect().await.map_err(HttpError::Body)?;
         Ok((status, body.to_bytes()))
     };
     tokio::pin!(exchange, connection);

@@ -211,10 +211,47 @@ pub struct Service {
     shared: Arc<Shared>,
 }
 
+/// A listener whose service is still to be put together, for programs that must know its port first.
+pub struct Listening {
+    options: Options,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listening {
+    /// The address in use; tells the port when a free one was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The service that answers there.
+    pub fn serve(self, parts: Parts) -> Service {
+        let shared = Arc::new(Shared {
+            options: self.options,
+            rooms: parts.rooms,
+            app: parts.app,
+            render_metrics: parts.metrics,
+            sockets_of_app: parts.sockets,
+            metrics: Arc::new(Metrics::new()),
+            registry: Registry::default(),
+            tracker: TaskTracker::new(),
+            phase: watch::Sender::new(Phase::Serving),
+            sockets: AtomicU32::new(0),
+            per_ip: Mutex::default(),
+        });
+        Service { listener: self.listener, address: self.address, shared }
+    }
+}
+
 impl Service {
+    /// [`listen`](Self::listen), with all parts at hand.
+    pub fn bind(options: Options, parts: Parts) -> Result<Service, BindError> {
+        Ok(Self::listen(options)?.serve(parts))
+    }
+
     /// Checks the options and listens. Nothing is accepted before [`run`](Self::run); what knocks meanwhile waits in
     /// the kernel. Must be called inside a tokio runtime.
-    pub fn bind(options: Options, parts: Parts) -> Result<Service, BindError> {
+    pub fn listen(options: Options) -> Result<Listening, BindError> {
         options.check()?;
         let address = options.address();
         let listen = || -> io::Result<TcpListener> {
@@ -227,20 +264,7 @@ impl Service {
         let failed = |source| BindError::Listen { address, source };
         let listener = listen().map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let shared = Arc::new(Shared {
-            options,
-            rooms: parts.rooms,
-            app: parts.app,
-            render_metrics: parts.metrics,
-            sockets_of_app: parts.sockets,
-            metrics: Arc::new(Metrics::new()),
-            registry: Registry::default(),
-            tracker: TaskTracker::new(),
-            phase: watch::Sender::new(Phase::Serving),
-            sockets: AtomicU32::new(0),
-            per_ip: Mutex::default(),
-        });
-        Ok(Service { listener, address, shared })
+        Ok(Listening { options, listener, address })
     }
 
     /// The address in use; tells the port when a free one was asked for.

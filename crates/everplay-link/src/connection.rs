@@ -67,7 +67,7 @@ impl Reader<'_> {
                 read = self.from.read_buf(&mut buffer) => read,
                 () = &mut due => {
                     let late = due.deadline().elapsed();
-                    if late > self.shared.options.heartbeat {
+                    if late > silence / 2 {
                         // This process itself stood still: it cannot judge others by its own clock.
                         debug!(peer.id = %self.peer.id, late_ms = late.as_millis(), "this node stood still");
                         heard = Instant::now();

@@ -3,6 +3,7 @@
 //! Running without a subcommand is `serve`: a platform that knows only how to start a program starts a server.
 
 use crate::config::{CONFIG_VARIABLE, ConfigError, Resolved, SETTINGS, Sources};
+use crate::{Result, ctl};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ pub(crate) enum Task {
         /// Its id.
         room: String,
     },
+    /// Ask a running cluster.
+    Ctl(ctl::Task),
     /// Measure.
     Bench(BenchTask),
     /// Break a whole region and look whether its players notice.
@@ -128,7 +131,7 @@ pub(crate) fn parse(
     version: &'static str,
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Task, ConfigError> {
+) -> Result<Task> {
     let matches = command(version).get_matches_from(with_subcommand(arguments));
     let environment: Vec<_> = environment.into_iter().collect();
     let (name, matches) = matches.subcommand().expect("clap demands a subcommand");
@@ -141,6 +144,7 @@ pub(crate) fn parse(
             resolved: settings(matches, environment)?,
             room: matches.get_one::<String>("room").expect("clap demands it").clone(),
         },
+        "ctl" => Task::Ctl(ctl::task(matches, &environment)?),
         "bench" => Task::Bench(bench(matches)),
         "chaos" => Task::Chaos(chaos(matches)),
         _ => unreachable!("clap knows these subcommands only"),
@@ -293,6 +297,7 @@ pub(crate) fn command(version: &'static str) -> Command {
                 .arg(Arg::new("room").required(true).value_name("ROOM").help("The room's id, as `rooms` lists it"))
                 .args(settings_arguments(|key| key == "data_dir")),
         )
+        .subcommand(ctl::command())
         .subcommand(bench_command())
         .subcommand(chaos_command())
 }

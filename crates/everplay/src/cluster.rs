@@ -4,6 +4,7 @@ use crate::config::{Config, Stores as Choice};
 use crate::{Error, Result};
 use everplay_node::ClusterParts;
 use everplay_types::ProcessId;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long a server that stops tries to write what it still has for others.
@@ -14,6 +15,9 @@ const CLOSING: Duration = Duration::from_secs(1);
 pub(crate) struct Cluster {
     #[cfg(feature = "cluster")]
     links: std::sync::Arc<everplay_link::TcpLinks>,
+    /// What operators show; without one they ask from the console of a machine.
+    #[cfg(feature = "cluster")]
+    key: Option<everplay_link::ClusterKey>,
 }
 
 impl Cluster {
@@ -22,19 +26,20 @@ impl Cluster {
     pub(crate) async fn open(
         config: &Config,
         process_id: &ProcessId,
+        gateway: SocketAddr,
     ) -> Result<Option<(Self, ClusterParts)>> {
         use everplay_link::{ClusterKey, LinkOptions, Security, TcpLinks};
-        use std::net::SocketAddr;
         use std::sync::Arc;
 
         if !matches!(config.stores()?, Choice::Cluster { .. }) {
             return Ok(None);
         }
         let incarnation = everplay_types::Incarnation(rand::random());
-        let security = match config.cluster_key.0.as_str() {
-            "" => Security::Plain,
-            key => Security::Key(ClusterKey::new(key).map_err(|error| Error::Command(error.to_string()))?),
+        let key = match config.cluster_key.0.as_str() {
+            "" => None,
+            key => Some(ClusterKey::new(key).map_err(|error| Error::Command(error.to_string()))?),
         };
+        let security = key.clone().map_or(Security::Plain, Security::Key);
         let options = LinkOptions {
             listen: SocketAddr::new(config.link_host, config.link_port),
             advertised: Some(config.link_address.clone()).filter(|address| !address.is_empty()),
@@ -44,7 +49,12 @@ impl Cluster {
             TcpLinks::bind(options).await.map_err(|error| Error::Command(error.to_string()))?;
         let links = Arc::new(links);
         let http = match config.public_address.as_str() {
-            "" => SocketAddr::new(config.host, config.port).to_string(),
+            // Everywhere is no place to go to: the one where links end is on this machine too.
+            "" if gateway.ip().is_unspecified() => {
+                let host = links.advertised().rsplit_once(':').map_or("", |(host, _)| host);
+                format!("{host}:{}", gateway.port())
+            }
+            "" => gateway.to_string(),
             public => public.to_owned(),
         };
         let row = everplay_live::NodeRow {
@@ -62,14 +72,33 @@ impl Cluster {
             row,
             timing: everplay_cluster::Timing::default(),
         };
-        Ok(Some((Self { links }, parts)))
+        Ok(Some((Self { links, key }, parts)))
     }
 
     /// A program without the feature has refused such settings when it opened its stores.
     #[cfg(not(feature = "cluster"))]
-    pub(crate) async fn open(config: &Config, _: &ProcessId) -> Result<Option<(Self, ClusterParts)>> {
+    pub(crate) async fn open(
+        config: &Config,
+        _: &ProcessId,
+        _: SocketAddr,
+    ) -> Result<Option<(Self, ClusterParts)>> {
         debug_assert!(!matches!(config.stores()?, Choice::Cluster { .. }), "refused before");
         Ok(None)
+    }
+
+    /// Routes for operators; none without a key, because nobody could be told from a stranger.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn routes(&self, node: &everplay_node::Handle) -> axum::Router {
+        match (node.cluster(), &self.key) {
+            (Some(cluster), Some(key)) => crate::ctl::router(cluster, key.clone()),
+            _ => axum::Router::new(),
+        }
+    }
+
+    /// None: there is no cluster.
+    #[cfg(not(feature = "cluster"))]
+    pub(crate) fn routes(&self, _: &everplay_node::Handle) -> axum::Router {
+        axum::Router::new()
     }
 
     /// Ends the links: the others take this server for gone.

@@ -3,7 +3,7 @@
 use crate::cli::Task;
 use crate::config::{self, Config, Resolved, Source};
 use crate::server::{self, Parts, Running};
-use crate::{Error, Result, bench, inspect, logs};
+use crate::{Error, Result, bench, ctl, inspect, logs};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::io::Write;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ pub(crate) fn run(task: Task, assemble: impl FnOnce(&Config) -> Result<Parts>) -
         Task::ConfigPage => print(&config::markdown()),
         Task::Rooms(resolved) => print(&inspect::rooms(&resolved.config.data_dir)?),
         Task::Inspect { resolved, room } => print(&inspect::room(&resolved.config.data_dir, &room)?),
+        Task::Ctl(task) => print(&ctl::run(task)?),
         Task::Bench(task) => bench::run(task),
         #[cfg(feature = "cluster")]
         Task::Chaos(task) => crate::chaos::run(&task),
@@ -82,6 +83,8 @@ fn install_recorder() -> Option<PrometheusHandle> {
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).ok()?;
     everplay_node::describe_metrics();
+    #[cfg(feature = "cluster")]
+    everplay_link::describe_metrics();
     Some(handle)
 }
 

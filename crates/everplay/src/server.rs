@@ -76,7 +76,13 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
         ambient: everplay_node::Ambient::default(),
         events: parts.events,
     };
-    let (node, cluster) = match Cluster::open(&config, &options.process_id).await? {
+    // Other nodes are told the port, so it has to be known before this one joins them.
+    let listening = Service::listen(gateway_options(&config)).map_err(|error| match error {
+        BindError::Listen { address, source } => Error::Bind { address, source },
+        BindError::Option(error) => Error::Command(error.to_string()),
+    })?;
+    let address = listening.address();
+    let (node, cluster) = match Cluster::open(&config, &options.process_id, address).await? {
         Some((cluster, others)) => {
             let node = Node::start_in_cluster(options, parts.kinds, stores.live, stores.arbiter, others);
             (node, Some(cluster))
@@ -85,20 +91,17 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
     };
     let public_address = Some(config.public_address.clone()).filter(|address| !address.is_empty());
     let rooms = Arc::new(NodeRooms { node: node.clone(), public_address, doors: services.doors(), redis });
-    let routes = parts.routes.merge(services.router(&config));
-    let app = match parts.pages {
-        Some(pages) => routes.merge(pages.router()),
-        None => routes,
-    };
-    let service = Service::bind(
-        gateway_options(&config),
-        everplay_gateway::Parts { app, metrics: parts.metrics, ..everplay_gateway::Parts::new(rooms) },
-    )
-    .map_err(|error| match error {
-        BindError::Listen { address, source } => Error::Bind { address, source },
-        BindError::Option(error) => Error::Command(error.to_string()),
-    })?;
-    let (address, gateway) = (service.address(), service.handle());
+    let mut app = parts.routes.merge(services.router(&config));
+    if let Some(cluster) = &cluster {
+        app = app.merge(cluster.routes(&node));
+    }
+    if let Some(pages) = parts.pages {
+        app = app.merge(pages.router());
+    }
+    let parts =
+        everplay_gateway::Parts { app, metrics: parts.metrics, ..everplay_gateway::Parts::new(rooms) };
+    let service = listening.serve(parts);
+    let gateway = service.handle();
     services.serve_at(&config, address);
     let serving = tokio::spawn(service.run());
     let restored = if config.hydration { node.restore().await } else { node.start_fresh().await };

@@ -6,6 +6,7 @@ use everplay_cluster::{Answer, Control, Message, Request};
 use everplay_room::Listing;
 use everplay_types::{Epoch, Incarnation, RoomId, Seq};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -95,6 +96,10 @@ impl ClusterHandle {
             rooms: u32::try_from(self.0.registry.len()).unwrap_or(u32::MAX),
             queued: 0,
         };
+        let mut rooms: BTreeMap<Incarnation, u32> = BTreeMap::new();
+        for (owner, _) in cluster.view.lock().all() {
+            *rooms.entry(owner).or_default() += 1;
+        }
         let members = cluster.members.lock();
         let others = members.all().map(|member| NodeInfo {
             incarnation: member.row.node.to_string(),
@@ -110,7 +115,8 @@ impl ClusterHandle {
                 (false, false) => "unlinked",
             },
             draining: member.row.draining,
-            rooms: member.row.rooms,
+            // What it told of its rooms is newer than its row.
+            rooms: rooms.get(&member.row.node).copied().unwrap_or(0),
             queued: cluster.links.queued(member.row.node),
         });
         std::iter::once(me).chain(others).collect()
