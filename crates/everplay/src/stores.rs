@@ -74,7 +74,9 @@ mod cluster {
             || RedisLiveStore::open(redis.clone()),
             |error| matches!(error, RedisOpenError::Unreachable { .. }),
         );
-        let postgres = PostgresOptions::new(database_url);
+        // A room that is asked for makes five attempts: its caller is refused after 10 s, not after a minute.
+        let patience = Duration::from_secs(2);
+        let postgres = PostgresOptions { patience, ..PostgresOptions::new(database_url) };
         let arbiter = insist(
             "the arbiter on PostgreSQL",
             || PostgresArbiter::open(postgres.clone()),
