@@ -36,9 +36,15 @@ impl Doors {
         Doors { accounts, sockets: Mutex::default() }
     }
 
-    /// Whose token it is, for an auth hook.
-    pub(crate) async fn identity(&self, token: Option<&str>) -> Option<Identity> {
-        self.accounts.verify_for_play(token?, false).await.ok()
+    /// Whose token it is, for an auth hook. Errors: it was somebody's until they were signed out, who should hear of it
+    /// rather than play on under no name.
+    pub(crate) async fn identity(&self, token: Option<&str>) -> Result<Option<Identity>, SignedOut> {
+        let Some(token) = token else { return Ok(None) };
+        match self.accounts.verify_for_play(token, false).await {
+            Ok(identity) => Ok(Some(identity)),
+            Err(Unverified::Ended) => Err(SignedOut),
+            Err(Unverified::Invalid | Unverified::Unavailable) => Ok(None),
+        }
     }
 
     /// The login of a token that a socket brings, also when it has expired meanwhile.

@@ -8,7 +8,7 @@ use everplay_gateway::{
 };
 use everplay_node::{ClientSink, Handle, RoomLink};
 use everplay_room::{AuthRequest, FrameKind};
-use everplay_types::{CloseCode, ErrorCode, RoomId, SessionId};
+use everplay_types::{CloseCode, ErrorCode, Identity, RoomId, SessionId};
 use everplay_wire::ClientFrame;
 use everplay_wire::matchmake::{Method, RoomListing, SeatReservation};
 use serde_json::json;
@@ -28,11 +28,15 @@ pub(crate) struct NodeRooms {
 impl Rooms for NodeRooms {
     fn matchmake(&self, request: MatchRequest) -> BoxFuture<'_, Result<SeatReservation, MatchError>> {
         Box::pin(async move {
+            let identity =
+                self.doors.identity(request.client.token.as_deref()).await.map_err(|signed_out| {
+                    MatchError { code: i32::from(ErrorCode::AUTH_FAILED.0), message: signed_out.to_string() }
+                })?;
             let wanted = everplay_node::MatchRequest {
                 method: method(request.method),
                 target: request.target,
                 options: request.options,
-                auth: auth(&self.doors, request.client).await,
+                auth: auth(identity, request.client),
             };
             match self.node.matchmake(wanted).await {
                 Ok(seat) => Ok(SeatReservation::new(
@@ -159,13 +163,13 @@ fn method(method: Method) -> everplay_node::Method {
     }
 }
 
-async fn auth(doors: &Doors, client: ClientInfo) -> AuthRequest {
+fn auth(identity: Option<Identity>, client: ClientInfo) -> AuthRequest {
     let header = |(name, value): (&axum::http::HeaderName, &axum::http::HeaderValue)| {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
     };
     AuthRequest {
-        identity: doors.identity(client.token.as_deref()).await,
         token: client.token,
+        identity,
         ip: Some(client.ip),
         headers: client.headers.iter().filter_map(header).collect(),
     }
