@@ -119,7 +119,7 @@ settings! {
     link_port("EVERPLAY_LINK_PORT"): u16 = 0;
     /// Host and port under which other nodes reach that listener. Empty: `link_host` and the port it got.
     link_address("EVERPLAY_LINK_ADDRESS"): String = String::new();
-    /// Where this node stands: rooms are carried on in another zone than the one that died, if there is one.
+    /// Where this node stands, for people: `everplay ctl nodes` shows it.
     zone("EVERPLAY_ZONE"): String = String::new();
     /// Where browsers reach this server, such as `https://play.example`: links in mails and the way back from providers
     /// lead there. Empty: `http` and the address it listens on.
