@@ -31,7 +31,7 @@ const KNOCK_CAP: Ms = 400;
 
 /// What comes down a socket.
 pub(crate) enum Item {
-    Frame(FrameKind, Bytes),
+    Frame(Bytes),
     Close(CloseCode),
 }
 
@@ -71,8 +71,8 @@ impl Socket {
 }
 
 impl ClientSink for Socket {
-    fn deliver(&self, kind: FrameKind, bytes: Bytes) {
-        self.down(Item::Frame(kind, bytes));
+    fn deliver(&self, _: FrameKind, bytes: Bytes) {
+        self.down(Item::Frame(bytes));
     }
 
     fn close(&self, code: CloseCode, _: &str) {
@@ -131,6 +131,7 @@ pub(crate) struct Client {
     live: bool,
     version: u32,
     said: u32,
+    games: u32,
     sent: u32,
     /// It asked to leave: what happens to its seat is no wonder.
     leaving: bool,
@@ -158,6 +159,7 @@ impl Client {
             live: false,
             version: 0,
             said: 0,
+            games: 0,
             sent: 0,
             leaving: false,
             patched_at: 0,
@@ -168,6 +170,11 @@ impl Client {
 
     pub(crate) fn room(&self) -> Option<&str> {
         self.seat.as_ref().map(|seat| &*seat.room_id as &str)
+    }
+
+    /// The newest state it saw, and how many games were finished in it.
+    pub(crate) fn newest(&self) -> (u32, u32) {
+        (self.version, self.games)
     }
 
     pub(crate) fn is_playing(&self) -> bool {
@@ -370,7 +377,7 @@ impl Client {
         let now = crowd.world.now();
         match item {
             Item::Close(code) => self.lost(crowd, now, code),
-            Item::Frame(_, bytes) => match ServerFrame::decode(&bytes, Dialect::V17) {
+            Item::Frame(bytes) => match ServerFrame::decode(&bytes, Dialect::V17) {
                 Ok(frame) => self.frame(crowd, frame),
                 Err(error) => crowd
                     .world
@@ -473,7 +480,7 @@ impl Client {
                 format!("client {} counts as dropped and kept its socket", self.number)
             });
         }
-        self.version = view.version;
+        (self.version, self.games) = (view.version, view.games);
         self.patched_at = world.now();
         self.patches += 1;
         world.note(if full { "state" } else { "patch" }, self.number, u64::from(view.version));
@@ -483,11 +490,13 @@ impl Client {
 }
 
 /// A room's state as a client has it.
+#[derive(Default)]
 struct View {
     version: u32,
     digest: u32,
     /// What the digest should be.
     summed: u32,
+    games: u32,
     repeats: u32,
     lost_seats: Vec<String>,
     seats: BTreeMap<String, u32>,
@@ -496,7 +505,7 @@ struct View {
 
 impl View {
     fn of(decoder: &Decoder) -> View {
-        let Node::Struct { fields, .. } = decoder.root() else { return View::nothing() };
+        let Node::Struct { fields, .. } = decoder.root() else { return View::default() };
         let number = |value: Option<&Value>| value.and_then(Value::as_f64).map_or(0, |value| value as u32);
         let field = |index: usize| number(fields.get(index));
         let node = |index: usize| match fields.get(index) {
@@ -525,18 +534,15 @@ impl View {
             items.values().iter().for_each(|value| digest.add(number(Some(value))));
         }
         let summed = digest.get();
-        View { version: field(0), digest: field(1), summed, repeats: field(5), lost_seats, seats, taken }
-    }
-
-    fn nothing() -> View {
         View {
-            version: 0,
-            digest: 0,
-            summed: 0,
-            repeats: 0,
-            lost_seats: Vec::new(),
-            seats: BTreeMap::new(),
-            taken: 0,
+            version: field(0),
+            digest: field(1),
+            summed,
+            games: field(4),
+            repeats: field(5),
+            lost_seats,
+            seats,
+            taken,
         }
     }
 }

@@ -147,11 +147,6 @@ impl Store {
         self.world.note("store is back", core.replicated as u64, 0);
     }
 
-    /// The newest state of the journals, without a way to travel. For the checks at the end.
-    pub(crate) fn look<T>(&self, look: impl FnOnce(&MemoryLiveStore) -> T) -> T {
-        look(&self.core.lock().primary)
-    }
-
     fn fate(&self, machine: u64, dice: &mut Dice) -> Fate {
         let core = self.core.lock();
         if core.cut.contains(&machine) {
