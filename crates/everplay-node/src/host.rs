@@ -370,6 +370,9 @@ impl Host {
             News::Published(Ok(())) => {
                 self.outlet.published(true);
                 self.outlet.release(self.journal.durable(), self.engine.as_ref());
+                if self.kind.settings().expires.is_some() {
+                    self.node.saved(&self.entry, self.kind.settings(), self.journal.token());
+                }
             }
             News::Published(Err(error)) => {
                 self.outlet.published(false);

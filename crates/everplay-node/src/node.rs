@@ -12,7 +12,7 @@ use everplay_live::{
     Arbiter, ArbiterError, Chain, GrantError, Incarnation, LiveStore, LoadError, LoadedRoom, Pending,
     Position, RegisterError, Registration, RoomError,
 };
-use everplay_room::{Birth, CatchUp, ConnId, Connect, RoomEngine};
+use everplay_room::{Birth, CatchUp, ConnId, Connect, RoomEngine, Settings};
 use everplay_types::{Epoch, ErrorCode, RoomId, RoomKey, Seq, Token};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,16 @@ pub(crate) struct Registered {
     /// The highest version of its kind that ever ran it.
     #[serde(default)]
     pub(crate) version: u32,
+    /// Wall time of the last snapshot in ms, of kinds whose rooms expire; 0: not known, which never expires.
+    #[serde(default)]
+    pub(crate) saved_at: u64,
+}
+
+impl Registered {
+    /// How long ago it was saved, as far as it is known.
+    pub(crate) fn saved_ago(&self, now_ms: u64) -> Option<Duration> {
+        (self.saved_at > 0).then(|| Duration::from_millis(now_ms.saturating_sub(self.saved_at)))
+    }
 }
 
 /// The node, to call it. Cheap to clone.
@@ -219,7 +229,10 @@ impl Node {
             }
         };
         let version = kind.kind.settings().version;
-        let registered = Registered { created_at: self.options.ambient.wall_ms(), filters, version };
+        let created_at = self.options.ambient.wall_ms();
+        // What a room begins with is saved with its registration.
+        let saved_at = kind.kind.settings().expires.map_or(0, |_| created_at);
+        let registered = Registered { created_at, filters, version, saved_at };
         let mut journal = self.journal(
             &id,
             Token::default(),
@@ -260,6 +273,24 @@ impl Node {
             }
         }
         unreachable!("the loop returns")
+    }
+
+    /// Tells the directory that a room was saved just now, for a start that asks whether it is worth coming back to.
+    pub(crate) fn saved(&self, entry: &RoomEntry, settings: &Settings, token: Token) {
+        let registered = Registered {
+            created_at: entry.created_at,
+            filters: entry.filters.clone(),
+            version: settings.version,
+            saved_at: self.options.ambient.wall_ms(),
+        };
+        let Ok(listing) = serde_json::to_vec(&registered) else { return };
+        let told = self.live.relist(self.key(&entry.id), token, listing.into());
+        let id = entry.id.clone();
+        tokio::spawn(async move {
+            if let Err(error) = told.await {
+                tracing::debug!(room.id = %id, %error, "the directory has an older time of saving");
+            }
+        });
     }
 
     /// Asks the arbiter until it has decided.

@@ -143,6 +143,15 @@ async fn restore_room(
         node.forget(&id, token);
         return Outcome::Ended;
     }
+    let saved_ago = registered.saved_ago(node.options.ambient.wall_ms());
+    if let (Some(expires), Some(ago)) = (kind.kind.settings().expires, saved_ago)
+        && ago > expires
+    {
+        let saved_ago_s = ago.as_secs();
+        tracing::info!(room.id = %id, kind = entry.kind, saved_ago_s, "the saved room has expired and is ended");
+        node.forget(&id, token);
+        return Outcome::Ended;
+    }
     read_and_host(node, kind, id, registered, token, absent, early).await
 }
 
@@ -185,11 +194,13 @@ async fn read_and_host(
         node.stray(node.key(&id));
         return Outcome::Stranded(id, reason);
     }
+    let saved_ago_s = registered.saved_ago(node.options.ambient.wall_ms()).map(|ago| ago.as_secs());
     tracing::info!(
         room.id = %id,
         kind = kind.kind.name(),
         seq = loaded.position.last.0,
         saved_at_ms = engine.time().0,
+        saved_ago_s,
         "room hydrated: it goes on at the time of its state that was saved last"
     );
     let journal = node.journal(&id, token, loaded.position);

@@ -54,6 +54,9 @@ pub struct Settings {
     pub anonymous: bool,
     /// See [`Durability`]. Default Confirmed.
     pub durability: Durability,
+    /// How long a saved room is worth coming back to: a server that starts later than this after the last snapshot ends
+    /// the room instead of bringing it back. By the wall clock, and the snapshot is what counts. Default none: for ever.
+    pub expires: Option<Duration>,
     /// End the room when its last seat is gone. Default true.
     pub auto_dispose: bool,
     /// Messages a second one client may send before it is closed with 4101. Default 120, twice the
@@ -74,6 +77,7 @@ impl Default for Settings {
             reconnection: Duration::from_secs(30),
             anonymous: true,
             durability: Durability::Confirmed,
+            expires: None,
             auto_dispose: true,
             messages_per_second: 120,
             max_catch_up: 5,

@@ -124,6 +124,31 @@ async fn a_stop_sends_players_away_to_come_back_and_the_next_start_has_their_roo
 }
 
 #[tokio::test]
+async fn a_saved_room_expires() {
+    for (expires, back) in [(Duration::from_secs(3600), 1), (Duration::from_millis(1), 0)] {
+        let directory = tempfile::tempdir().unwrap();
+        let saved = || {
+            let durability = Durability::Snapshot(Duration::from_millis(20));
+            app().settings(|settings| (settings.durability, settings.expires) = (durability, Some(expires)))
+        };
+        let config = || Config { port: 0, ..on_disk(directory.path()) };
+        let running = saved().start(config()).await.unwrap();
+        let mut connection = join(&running, "one").await.unwrap();
+        connection.send("add", &7u32).unwrap();
+        see(&mut connection, 7).await;
+        running.stop(Duration::from_secs(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+
+        let running = saved().start(config()).await.unwrap();
+        assert_eq!(running.restored().rooms, back, "good for {expires:?}");
+        running.stop(Duration::from_secs(5)).await;
+        // What has expired is over, for every later start.
+        let running = saved().start(config()).await.unwrap();
+        assert_eq!((running.restored().rooms, running.restored().stranded.len()), (back, 0));
+    }
+}
+
+#[tokio::test]
 async fn two_kinds_of_one_name_and_names_no_url_holds_are_refused() {
     let twice = app().room::<Counter>("counter").start(Config { port: 0, ..in_memory() }).await;
     assert_eq!(twice.err().unwrap().to_string(), "room kind \"counter\": it is registered twice");

@@ -242,9 +242,10 @@ impl Room for Spaaace {
 
 impl Spaaace {
     /// The settings with the persistence of the game's origin: a snapshot every 5 s and at joins, leaves and hits,
-    /// instead of a journal of every patch. Cheaper; a crash goes back to the last snapshot.
+    /// instead of a journal of every patch, good for an hour. Cheaper; a crash goes back to the last snapshot.
     pub fn settings_with_snapshots() -> Settings {
-        Settings { durability: Durability::Snapshot(Duration::from_secs(5)), ..Self::settings() }
+        let durability = Durability::Snapshot(Duration::from_secs(5));
+        Settings { durability, expires: Some(Duration::from_secs(3600)), ..Self::settings() }
     }
 
     fn on_controls(

@@ -198,8 +198,12 @@ impl Node {
             return refused("the node drains".to_owned());
         }
         let position = Position { last: offer.seq, chain: Chain(offer.chain) };
-        let registered =
-            Registered { created_at: offer.created_at, filters: offer.filters, version: offer.version };
+        let registered = Registered {
+            created_at: offer.created_at,
+            filters: offer.filters,
+            version: offer.version,
+            saved_at: 0,
+        };
         let adopted =
             Adopted { room: offer.room, kind: offer.kind, registered, token: offer.token, position };
         match adopt_image(self, adopted, image).await {
