@@ -13,11 +13,13 @@
 
 pub mod accounts;
 pub mod auth;
+pub mod boards;
 mod caller;
 mod csrf;
 mod document;
 mod error;
 mod extract;
+pub mod games;
 mod headers;
 mod identity;
 mod rate;

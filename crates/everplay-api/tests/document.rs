@@ -5,15 +5,21 @@
 use everplay_accounts::{AccountStore, Accounts, Parts, Sealer};
 use everplay_api::Api;
 use everplay_api::auth::Origins;
+use everplay_boards::{Boards, BoardsOptions, SqliteBoardStore};
+use everplay_records::{Games, MemoryRecordStore};
 use serde_json::Value;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 async fn document() -> String {
     let parts = Parts::new(AccountStore::memory().await.unwrap(), Sealer::ephemeral());
     let accounts = Accounts::start(parts).await.unwrap();
+    let standings = Arc::new(SqliteBoardStore::memory().unwrap());
     let api = Api::new()
         .service(everplay_api::auth::routes(accounts.clone(), Origins::default()))
-        .service(everplay_api::accounts::routes(accounts));
+        .service(everplay_api::accounts::routes(accounts))
+        .service(everplay_api::boards::routes(Boards::start(standings, BoardsOptions::default())))
+        .service(everplay_api::games::routes(Games::new(Arc::new(MemoryRecordStore::new()))));
     api.document().to_pretty_json().unwrap() + "\n"
 }
 

@@ -83,6 +83,9 @@ pub struct TicTacToe {
     /// The timer of the move clock, to cancel it when a move was made.
     #[state(private)]
     clock_timer: Option<u64>,
+    /// The room's time at which this game began.
+    #[state(private)]
+    began: u64,
 }
 
 /// Somebody with a seat.
@@ -95,6 +98,9 @@ pub struct Player {
     computer: bool,
     wins: u16,
     rematch: bool,
+    /// The account, for statistics and histories; empty without one. Others are told the session only.
+    #[state(private)]
+    user: String,
 }
 
 /// What clients may ask for. Unknown fields are ignored, because SDKs may add their own.
@@ -119,6 +125,12 @@ pub enum Timer {
     },
 }
 
+/// What is asked of an identity.
+#[derive(Deserialize)]
+struct Account {
+    id: String,
+}
+
 /// The one thing a player may decide. Anything more is a forgery and does not fit.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,8 +138,9 @@ struct Move {
     cell: u32,
 }
 
-/// How a game ended, for the rest of the platform.
+/// How a game ended, for the rest of the platform: see docs/events.md.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Finished<'a> {
     game: u32,
     mode: &'a str,
@@ -135,11 +148,14 @@ struct Finished<'a> {
     reason: &'a str,
     winner: Option<String>,
     moves: Vec<u8>,
+    board: Vec<Option<String>>,
+    took_ms: u64,
     players: Vec<FinishedPlayer<'a>>,
 }
 
 #[derive(Serialize)]
 struct FinishedPlayer<'a> {
+    user: Option<&'a str>,
     session: &'a str,
     name: &'a str,
     mark: String,
@@ -207,7 +223,9 @@ impl Room for TicTacToe {
             self.players.retain(|_, player| !player.left);
             let opponent = self.players.values().next().and_then(|player| Mark::from_number(player.mark));
             let mark = opponent.map_or(Mark::X, Mark::other).number();
-            let player = Player { name: clean(&options.name), mark, connected: true, ..Player::default() };
+            let user = client.auth_as::<Account>().map(|account| account.id).unwrap_or_default();
+            let name = clean(&options.name);
+            let player = Player { name, mark, connected: true, user, ..Player::default() };
             self.players.insert(client.session_id().as_str(), player);
             if self.players.len() == SEATS as usize {
                 self.begin(cx);
@@ -338,6 +356,7 @@ impl TicTacToe {
     fn begin(&mut self, cx: &mut Context<Self>) {
         self.clear();
         self.game += 1;
+        self.began = cx.now().0;
         self.phase = PLAYING.to_owned();
         self.turn_to(cx, Mark::X);
     }
@@ -404,11 +423,15 @@ impl TicTacToe {
             None => self.draws = self.draws.saturating_add(1),
         }
         let players = self.players.iter().map(|(session, player)| FinishedPlayer {
+            user: Some(player.user.as_str()).filter(|user| !user.is_empty()),
             session,
             name: &player.name,
             mark: Mark::from_number(player.mark).map(|mark| mark.to_string()).unwrap_or_default(),
             computer: player.computer,
         });
+        let mut players: Vec<_> = players.collect();
+        // In the order of the sides: X first.
+        players.sort_by_key(|player| player.mark != Mark::X.to_string());
         cx.emit(
             "game finished",
             &Finished {
@@ -418,7 +441,13 @@ impl TicTacToe {
                 reason,
                 winner: winner.map(|mark| mark.to_string()),
                 moves: self.moves.iter().copied().collect(),
-                players: players.collect(),
+                board: self
+                    .board
+                    .iter()
+                    .map(|cell| Mark::from_number(*cell).map(|mark| mark.to_string()))
+                    .collect(),
+                took_ms: cx.now().0.saturating_sub(self.began),
+                players,
             },
         );
     }

@@ -292,9 +292,10 @@ fn a_line_wins_and_the_result_is_an_event_in_the_same_record() {
     assert_eq!((table.player("ada", "wins"), table.player("bob", "wins")), (json!(1), json!(0)));
     let expected = json!({
         "game": 1, "mode": "quick", "level": "", "reason": "line", "winner": "X", "moves": [4, 0, 2, 1, 6],
+        "board": ["O", "O", "X", null, "X", null, "X", null, null], "tookMs": 500,
         "players": [
-            { "session": "ada", "name": "Ada", "mark": "X", "computer": false },
-            { "session": "bob", "name": "Bob", "mark": "O", "computer": false },
+            { "user": null, "session": "ada", "name": "Ada", "mark": "X", "computer": false },
+            { "user": null, "session": "bob", "name": "Bob", "mark": "O", "computer": false },
         ],
     });
     assert_eq!(table.events, [expected]);
