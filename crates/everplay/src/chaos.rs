@@ -64,10 +64,11 @@ async fn play(task: &ChaosTask) -> Result {
     if !ordinary.is_empty() {
         let bots = faults::players(&region, task.rooms, task.clients).await?;
         eprintln!("{} players in {} rooms", task.clients, task.rooms);
+        let mut scene = Scene { region: &mut region, bots: &bots, severity, rows: &mut rows };
+        scene.yardstick().await?;
         for fault in ordinary {
             for time in 1..=task.repeat {
                 eprintln!("{} {time} of {}", fault.name(), task.repeat);
-                let mut scene = Scene { region: &mut region, bots: &bots, severity, rows: &mut rows };
                 scene.suffer(fault).await?;
             }
         }

@@ -86,6 +86,15 @@ impl Scene<'_> {
         }
     }
 
+    /// How long players wait on this machine when nothing is done to the region: what the other rows begin with.
+    pub(super) async fn yardstick(&mut self) -> Result {
+        self.settle().await?;
+        self.bots.begin();
+        let fared = self.aftermath(self.severity.frozen(), "though nothing was done").await;
+        self.rows.add("nothing", "everybody", NOTHING, &fared);
+        Ok(())
+    }
+
     /// Everybody plays for a moment before anything is done.
     async fn settle(&self) -> Result {
         self.region.all_ready().await?;
