@@ -239,6 +239,9 @@ impl Accounts {
             accounts.appoint_if_there(&CustomerId::default(), &email).await?;
         }
         tokio::spawn(look_after(Arc::downgrade(&accounts.0)));
+        if accounts.0.store.is_shared() {
+            tokio::spawn(hear_of_endings(Arc::downgrade(&accounts.0)));
+        }
         Ok(accounts)
     }
 
@@ -486,6 +489,29 @@ impl Accounts {
         self.look_after_keys().await?;
         self.flush_key_uses().await?;
         self.0.store.sweep(self.now()).await
+    }
+}
+
+/// How often a node looks for logins that others ended.
+const LISTEN: Duration = Duration::from_secs(1);
+
+/// How far back it looks: clocks of nodes differ, and an answer may be late. What is heard twice changes nothing.
+const LISTEN_BACK_MS: i64 = 10_000;
+
+/// Tells this process of logins that others ended, so that their sockets here are closed too.
+async fn hear_of_endings(accounts: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(LISTEN).await;
+        let Some(inner) = accounts.upgrade() else { return };
+        let accounts = Accounts(inner);
+        match accounts.0.store.ended_since(accounts.now() - LISTEN_BACK_MS).await {
+            Ok(ended) => {
+                for (customer, login) in ended {
+                    accounts.ended(&customer, vec![login], None);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "logins that others ended are not known, trying again"),
+        }
     }
 }
 

@@ -147,6 +147,10 @@ pub(crate) enum Transaction {
 }
 
 impl Database {
+    pub(crate) fn is_shared(&self) -> bool {
+        !matches!(self, Database::Sqlite(_))
+    }
+
     /// A file; made when it is not there.
     pub(crate) fn sqlite(path: &Path) -> Result<Self, SqlError> {
         sqlite::Sqlite::open(Some(path)).map(Database::Sqlite)

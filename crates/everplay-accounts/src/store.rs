@@ -29,7 +29,7 @@ pub type StoreError = SqlError;
 
 /// Steps of the schema; one is only ever added at the end. Old and new releases run side by side during an update, so a
 /// step adds, and what it makes unused is removed by a step of a later release.
-const SCHEMA: &[&str] = &[include_str!("schema.sql")];
+const SCHEMA: &[&str] = &[include_str!("schema.sql"), include_str!("schema_2_revoked.sql")];
 
 /// The account store on SQLite or PostgreSQL. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -57,6 +57,11 @@ impl AccountStore {
     async fn on(database: Database) -> Result<Self, StoreError> {
         database.migrate(SCHEMA).await?;
         Ok(Self { database })
+    }
+
+    /// Whether other processes may change it.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.database.is_shared()
     }
 
     /// Forgets what has expired. Cheap; called from time to time.

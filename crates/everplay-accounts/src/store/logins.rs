@@ -197,4 +197,13 @@ impl AccountStore {
         change.commit().await?;
         rows.iter().map(|row| row.text(0)).collect()
     }
+
+    /// Logins that were ended since then, by whichever process.
+    pub(crate) async fn ended_since(&self, since: i64) -> Result<Vec<(CustomerId, String)>, StoreError> {
+        let sql =
+            "SELECT customer, login_id FROM logins WHERE revoked_at >= $1 ORDER BY revoked_at LIMIT 10000";
+        let rows = self.database.query(sql, args![since]).await?;
+        let read = |row: &Row| Ok(row.text(0)?.parse().ok().zip(Some(row.text(1)?)));
+        rows.iter().filter_map(|row| read(row).transpose()).collect()
+    }
 }

@@ -212,7 +212,6 @@ impl AccountStore {
             for sql in [
                 "DELETE FROM refresh_tokens WHERE customer = $1 AND login_id IN \
                  (SELECT login_id FROM logins WHERE customer = $1 AND user_id = $2)",
-                "DELETE FROM logins WHERE customer = $1 AND user_id = $2",
                 "DELETE FROM identities WHERE customer = $1 AND user_id = $2",
                 "DELETE FROM codes WHERE customer = $1 AND user_id = $2",
                 "DELETE FROM factors WHERE customer = $1 AND user_id = $2",
@@ -220,6 +219,11 @@ impl AccountStore {
             ] {
                 change.execute(sql, whose()).await?;
             }
+            // They stay until they would have ended, with nothing of the person in them: other processes look for
+            // ended logins to close their sockets.
+            let sql = "UPDATE logins SET revoked_at = COALESCE(revoked_at, $3), agent = '', network = '' \
+                       WHERE customer = $1 AND user_id = $2";
+            change.execute(sql, args![user.customer.as_str(), &user.id, user.deleted_at]).await?;
         }
         if let Some(entry) = audit {
             super::audit::append(&mut change, entry).await?;

@@ -1,0 +1,1 @@
+CREATE INDEX logins_revoked ON logins (revoked_at);
