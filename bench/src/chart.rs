@@ -9,8 +9,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 const WIDTH: f64 = 880.0;
-const LEFT: f64 = 400.0;
-const BAR: f64 = 330.0;
+const LEFT: f64 = 490.0;
+const BAR: f64 = 290.0;
 const ROW: f64 = 44.0;
 const TOP: f64 = 92.0;
 
@@ -56,14 +56,14 @@ fn draw(results: &Results) -> String {
          <rect width=\"100%\" height=\"100%\" fill=\"{BLACK}\"/>\n\
          <text x=\"24\" y=\"36\" font-size=\"20\" font-weight=\"bold\" fill=\"{GREEN}\">Everplay, measured</text>\n\
          <text x=\"24\" y=\"60\" font-size=\"12\" fill=\"{GREY}\">one driver, one machine, rounds in turns; the line is \
-         what was to be reached, longer is better</text>\n"
+         what was to be reached: longer is better, amber is short of it</text>\n"
     );
     for (at, (letter, verdict, margin)) in rows.iter().enumerate() {
         let y = TOP + at as f64 * ROW;
         let color = if verdict.reached() { GREEN } else { AMBER };
         let parts = [
             text(24.0, y + 13.0, 13, color, &format!("({letter})")),
-            text(60.0, y + 13.0, 13, WHITE, &verdict.name),
+            text(60.0, y + 13.0, 12, WHITE, &verdict.name),
             text(60.0, y + 29.0, 11, GREY, &format!("to reach {}", verdict.goal)),
             format!(
                 "<rect x=\"{LEFT}\" y=\"{y}\" width=\"{:.1}\" height=\"18\" fill=\"{color}\"/>\n",
@@ -75,7 +75,7 @@ fn draw(results: &Results) -> String {
                 y + 24.0,
                 LEFT + scale(margin.max)
             ),
-            text(LEFT + BAR + 14.0, y + 14.0, 14, color, &format!("{}x", short(verdict.figure.median))),
+            text(LEFT + BAR + 14.0, y + 14.0, 14, color, &short(verdict.figure.median)),
         ];
         svg.extend(parts);
     }

@@ -191,13 +191,18 @@ impl Server {
         self.child.kill().await.with_context(|| format!("{} cannot be killed", self.who.name()))
     }
 
-    /// Resident bytes; where the language collects garbage, after it did.
-    pub(crate) async fn memory(&self) -> Result<u64> {
+    /// Resident bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        machine::resident_bytes(self.pid)
+    }
+
+    /// Resident bytes after garbage was collected, where the language has such a thing.
+    pub(crate) async fn memory_needed(&self) -> Result<u64> {
         if self.who.is_colyseus() {
             let asked = Command::new("kill").args(["-USR2", &self.pid.to_string()]).status().await?;
             anyhow::ensure!(asked.success(), "{} cannot be asked to collect its garbage", self.who.name());
             tokio::time::sleep(Duration::from_secs(3)).await;
         }
-        Ok(machine::resident_bytes(self.pid))
+        Ok(self.memory())
     }
 }

@@ -75,7 +75,7 @@ fn compare(workspace: &Workspace, comparison: &Comparison) -> Result<bool> {
     heading(if comparison.quick {
         "small crowds, one short round: about five minutes"
     } else {
-        "all scenarios take about 40 minutes; other work on the machine goes into the figures"
+        "all scenarios take about 25 minutes; other work on the machine goes into the figures"
     });
     let mut command = Command::new(workspace.program(PROFILE, COMPARISON));
     command.arg("--root").arg(workspace.root()).args(["--scenario", &comparison.scenario]);

@@ -1,7 +1,7 @@
 //! (b) Spaaace: how many rooms of 50 pilots and 20 bots a core carries at 60 steps a second.
 
 use super::{Bench, Rounds, WARM_UP, folder, progress};
-use crate::contestant::Who;
+use crate::contestant::{Server, Who};
 use crate::crowd::{Crowd, Sample};
 use crate::figures::short;
 use crate::results::{Goal, Outcome};
@@ -16,6 +16,8 @@ use std::fmt::Write;
 use std::time::Instant;
 
 const CONTESTANTS: [Who; 3] = [Who::Confirmed, Who::Ephemeral, Who::Uws];
+/// Rooms whose processor time is read.
+const FEW: usize = 5;
 const PILOTS: usize = 50;
 const MACHINES: usize = 20;
 /// A room that makes fewer of its 60 steps a second has overrun.
@@ -24,8 +26,10 @@ const ON_TIME: f64 = 0.985;
 const CHECKED: u32 = 600;
 
 struct Turn {
-    /// With one room.
+    /// With a few rooms.
     sample: Sample,
+    /// How many such rooms a second of the server's processor time serves.
+    per_core: f64,
     carried: f64,
 }
 
@@ -37,41 +41,45 @@ pub(crate) async fn run(bench: &Bench) -> Result<Outcome> {
         for who in bench.order(round, &CONTESTANTS) {
             let turn = turn(bench, who).await?;
             progress(&format!(
-                "round {} of {}: {:<22} carries {:.0} rooms; one takes {} % of the core",
+                "round {} of {}: {:<22} {} rooms per core; carries {:.0} without overrun",
                 round + 1,
                 bench.rounds,
                 who.name(),
-                turn.carried,
-                short(turn.sample.server_share * 100.0)
+                short(turn.per_core),
+                turn.carried
             ));
             rounds.push(who, turn);
         }
     }
-    let carried = |turn: &Turn| turn.carried;
+    let few = bench.size(FEW, 1);
+    let per_core = |turn: &Turn| turn.per_core;
     let verdicts = [
         rounds.ratio(
             "rooms per core against Colyseus",
             (Who::Confirmed, Who::Uws),
-            carried,
+            per_core,
             Goal::AtLeast(5.0),
         ),
-        rounds.ratio("Ephemeral against Colyseus", (Who::Ephemeral, Who::Uws), carried, Goal::None),
+        rounds.ratio("Ephemeral against Colyseus", (Who::Ephemeral, Who::Uws), per_core, Goal::None),
     ];
     Ok(Outcome {
         title: "Spaaace: rooms per core".into(),
         method: format!(
             "Rooms with {PILOTS} connected pilots, each of which sends an input 60 times a second and holds other keys \
-             five times a second, and {MACHINES} bots; 60 steps and 20 patches a second to everyone. Rooms are added \
-             until one of them makes less than {:.1} steps a second; the last number without such a room is what a core \
-             carries. The game on Colyseus has the same rules: before the rounds both sides play {CHECKED} steps of the \
+             five times a second, and {MACHINES} bots; 60 steps and 20 patches a second to everyone. Rooms per core are the \
+             steps that were made with {few} rooms per second of the server's processor time, in those of one room. Then \
+             rooms are added until one of them makes less than {:.1} steps a second, which says as much of the machine's \
+             other work as of the server. The game on Colyseus has the same rules: before the rounds both sides play {CHECKED} steps of the \
              same fight and every position is compared bit for bit.",
             60.0 * ON_TIME
         ),
         columns: rounds.names(),
         rows: vec![
-            rounds.row("rooms a core carries", carried),
-            rounds.row("one room: server's core busy, %", |turn| turn.sample.server_share * 100.0),
-            rounds.row("one room: bytes per frame", |turn| {
+            rounds.row("rooms per core", per_core),
+            rounds.row("rooms without overrun", |turn| turn.carried),
+            rounds
+                .row(format!("{few} rooms: server's core busy, %"), |turn| turn.sample.server_share * 100.0),
+            rounds.row(format!("{few} rooms: bytes per frame"), |turn| {
                 turn.sample.bytes as f64 / turn.sample.frames.max(1) as f64
             }),
         ],
@@ -87,40 +95,53 @@ async fn turn(bench: &Bench, who: Who) -> Result<Turn> {
     let (kind, options) = (who.kind("spaaace"), serde_json::json!({ "bots": MACHINES }));
     let mut first = None;
     let mut carried = 0;
-    let mut wanted = 1;
+    let mut wanted = bench.size(FEW, 1);
     loop {
         for _ in carried.max(crowd.len() / PILOTS)..wanted {
             crowd.room(&kind, &options, PILOTS).await?;
         }
         crowd.say(60.0 * crowd.len() as f64, pilot());
         tokio::time::sleep(WARM_UP).await;
-        let before: HashMap<String, u32> =
-            crowd.ticks().into_iter().map(|(room, tick)| (room.to_owned(), tick)).collect();
-        let began = Instant::now();
-        let sample = crowd.watch(&server, bench.length.min(Duration::from_secs(4))).await?;
-        let seconds = began.elapsed().as_secs_f64();
-        let slowest = crowd
-            .ticks()
-            .into_iter()
-            .map(|(room, tick)| f64::from(tick - before.get(room).copied().unwrap_or(tick)) / seconds)
-            .fold(f64::INFINITY, f64::min);
-        let on_time = slowest >= 60.0 * ON_TIME;
+        let (mut sample, mut steps, mut on_time) = trial(bench, &crowd, &server).await?;
+        if !on_time {
+            // Once more: the machine may have been busy with something else.
+            (sample, steps, on_time) = trial(bench, &crowd, &server).await?;
+        }
         let likely = wanted as f64 / sample.server_share.max(0.01);
-        first.get_or_insert(sample);
+        let begins = first.is_none();
+        let per_core = steps / 60.0 / sample.cpu.as_secs_f64().max(0.01);
+        first.get_or_insert((sample, per_core));
         if !on_time || wanted >= 90 {
             break;
         }
         carried = wanted;
         // First to where it must become tight, then one by one or in twelfths.
-        let jump = (likely * 0.6) as usize;
-        wanted = if carried == 1 && jump > 2 { jump } else { wanted + (wanted / 12).max(1) };
+        let jump = (likely * 0.45) as usize;
+        wanted = if begins && jump > wanted { jump } else { wanted + (wanted / 12).max(1) };
         if bench.quick && wanted > 3 {
             break;
         }
     }
     drop(crowd);
     server.kill().await?;
-    Ok(Turn { sample: first.context("there is at least one room")?, carried: carried as f64 })
+    let (sample, per_core) = first.context("there is at least one room")?;
+    Ok(Turn { sample, per_core, carried: carried as f64 })
+}
+
+/// Counts for a while; tells how many steps all rooms made, and whether every room made its own.
+async fn trial(bench: &Bench, crowd: &Crowd, server: &Server) -> Result<(Sample, f64, bool)> {
+    let before: HashMap<String, u32> =
+        crowd.ticks().into_iter().map(|(room, tick)| (room.to_owned(), tick)).collect();
+    let began = Instant::now();
+    let sample = crowd.watch(server, bench.length.min(Duration::from_secs(4))).await?;
+    let seconds = began.elapsed().as_secs_f64();
+    let after = crowd.ticks();
+    let steps: Vec<f64> = after
+        .into_iter()
+        .map(|(room, tick)| f64::from(tick.saturating_sub(before.get(room).copied().unwrap_or(tick))))
+        .collect();
+    let on_time = steps.iter().all(|steps| steps / seconds >= 60.0 * ON_TIME);
+    Ok((sample, steps.iter().sum(), on_time))
 }
 
 /// What a client sends in one step: what changed since the last one, as the SDK does it; now and then the wish for a new
