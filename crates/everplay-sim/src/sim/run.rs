@@ -141,6 +141,9 @@ impl Sim {
             sockets: Default::default(),
             seats: Default::default(),
             abandoned: Default::default(),
+            clocks_run: !faults
+                .iter()
+                .any(|(_, fault)| matches!(fault, Fault::Freeze { .. } | Fault::Jump { .. })),
             again: planted == Planted::ResultAgain,
         };
         Sim {
