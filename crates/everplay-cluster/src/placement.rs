@@ -6,6 +6,9 @@
 
 use everplay_types::Incarnation;
 
+/// Rooms that make no difference.
+const STEP: u32 = 32;
+
 /// A node that can take rooms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
@@ -31,8 +34,8 @@ fn ranked(name: &str, candidates: &[Candidate]) -> Vec<Incarnation> {
         .iter()
         .map(|candidate| {
             // A node with half the rooms of the fullest draws twice as many of the next ones, and an even cluster stays
-            // even. The constant keeps small differences between small numbers from mattering.
-            let weight = f64::from(fullest + 32) / f64::from(candidate.rooms + 32);
+            // even. Counted in steps, so that two nodes whose counts are a moment apart still agree.
+            let weight = f64::from(fullest / STEP + 1) / f64::from(candidate.rooms / STEP + 1);
             // In (0, 1]; the logarithm makes the chance of the highest score proportional to the weight.
             let draw = (hash(name, candidate.node) >> 11) as f64 + 1.0;
             let uniform = draw / (1u64 << 53) as f64;

@@ -44,7 +44,7 @@ use parking_lot::Mutex;
 use seats::{Owner, Seats};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -89,6 +89,8 @@ pub(crate) struct Cluster {
     row: NodeRow,
     start: Instant,
     draining: AtomicBool,
+    /// Rooms the others were told of.
+    told_rooms: AtomicU32,
     /// Raised when a room was heard of.
     heard_of: watch::Sender<u64>,
     inputs: Mutex<Option<Inputs>>,
@@ -162,6 +164,7 @@ impl Cluster {
             row: parts.row,
             start: Instant::now(),
             draining: AtomicBool::new(false),
+            told_rooms: AtomicU32::new(0),
             heard_of: watch::Sender::new(0),
             inputs: Mutex::new(Some(Inputs { events: parts.events, news, lost })),
         }
@@ -173,20 +176,6 @@ impl Cluster {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
-    }
-
-    /// Nodes that can take rooms; this one among them unless it drains.
-    pub(crate) fn candidates(&self) -> Vec<Candidate> {
-        let members = self.members.lock();
-        let mut candidates: Vec<Candidate> = members
-            .alive()
-            .filter(|member| member.linked && !member.row.draining)
-            .map(|member| Candidate { node: member.row.node, rooms: member.row.rooms })
-            .collect();
-        if !self.is_draining() {
-            candidates.push(Candidate { node: self.row.incarnation, rooms: 0 });
-        }
-        candidates
     }
 
     fn tell_all(&self, control: Control) {
@@ -222,6 +211,41 @@ fn row_of(lease: NodeLease) -> Row {
 impl Node {
     pub(crate) fn cluster(&self) -> Option<&Cluster> {
         self.cluster.as_ref()
+    }
+
+    /// Nodes that can take rooms; this one among them unless it drains.
+    pub(crate) fn candidates(&self) -> Vec<Candidate> {
+        let Some(cluster) = self.cluster() else { return Vec::new() };
+        let members = cluster.members.lock();
+        let mut candidates: Vec<Candidate> = members
+            .alive()
+            .filter(|member| member.linked && !member.row.draining)
+            .map(|member| Candidate { node: member.row.node, rooms: member.row.rooms })
+            .collect();
+        if !cluster.is_draining() {
+            candidates.push(Candidate { node: self.incarnation, rooms: self.rooms() });
+        }
+        candidates
+    }
+
+    fn rooms(&self) -> u32 {
+        u32::try_from(self.registry.len()).unwrap_or(u32::MAX)
+    }
+
+    fn hello(&self) -> Control {
+        Control::Hello {
+            process: self.options.process_id.to_string(),
+            draining: self.cluster().is_some_and(Cluster::is_draining),
+            rooms: self.rooms(),
+        }
+    }
+
+    /// Tells the others how many rooms there are here, when that has changed.
+    fn tell_count(&self) {
+        let Some(cluster) = self.cluster() else { return };
+        if cluster.told_rooms.swap(self.rooms(), Ordering::AcqRel) != self.rooms() {
+            cluster.tell_all(self.hello());
+        }
     }
 
     /// A room of this node as the others are told of it.
@@ -319,7 +343,7 @@ impl Node {
                 _ = renew.tick() => {
                     let state = NodeState {
                         draining: cluster.is_draining(),
-                        rooms: u32::try_from(self.registry.len()).unwrap_or(u32::MAX),
+                        rooms: self.rooms(),
                     };
                     match self.arbiter.renew(self.incarnation, state).await {
                         Ok(()) => {}
@@ -358,8 +382,12 @@ impl Node {
                 Effect::Forget(node) => cluster.links.forget(node),
                 Effect::Tell { node, silent } => cluster.tell_all(Control::Suspect { node, silent }),
                 Effect::Dead(dead) => {
-                    tracing::warn!(node = %dead, "a node died; its rooms are taken over");
-                    metrics::counter!(crate::metrics::NODES_LOST).increment(1);
+                    if cluster.members.lock().get(dead).is_some_and(|member| member.row.draining) {
+                        tracing::info!(node = %dead, "a node that was drained is gone");
+                    } else {
+                        tracing::warn!(node = %dead, "a node died; its rooms are taken over");
+                        metrics::counter!(crate::metrics::NODES_LOST).increment(1);
+                    }
                     self.unreachable(dead);
                     self.reset_link(dead);
                     let node = Arc::clone(self);
@@ -414,7 +442,10 @@ impl Node {
                     let effects = cluster.members.lock().tick(cluster.now());
                     self.apply(effects);
                 }
-                _ = seek.tick() => self.seek(),
+                _ = seek.tick() => {
+                    self.tell_count();
+                    self.seek();
+                }
             }
         }
     }
@@ -457,13 +488,8 @@ impl Node {
     fn introduce(&self, peer: Incarnation) {
         let Some(cluster) = self.cluster() else { return };
         let rooms = self.registry.entries();
-        let hello = Control::Hello {
-            process: self.options.process_id.to_string(),
-            draining: cluster.is_draining(),
-            rooms: u32::try_from(rooms.len()).unwrap_or(u32::MAX),
-        };
         let lines = rooms.iter().filter(|entry| entry.is_listed()).map(|entry| self.line(entry)).collect();
-        for control in [hello, Control::Rooms(lines)] {
+        for control in [self.hello(), Control::Rooms(lines)] {
             // A link that broke meanwhile introduces anew.
             let _ = cluster.links.send(peer, Message::Control(control).encode());
         }
@@ -650,11 +676,7 @@ impl Node {
     pub(crate) fn set_draining(&self, draining: bool) {
         let Some(cluster) = self.cluster() else { return };
         cluster.draining.store(draining, Ordering::Release);
-        cluster.tell_all(Control::Hello {
-            process: self.options.process_id.to_string(),
-            draining,
-            rooms: u32::try_from(self.registry.len()).unwrap_or(u32::MAX),
-        });
+        cluster.tell_all(self.hello());
     }
 }
 

@@ -214,13 +214,12 @@ impl Node {
 
     /// Moves every room to the other nodes, as far as the time allows. Answers how many went.
     pub(super) async fn hand_over_all(self: &Arc<Self>, until: Instant) -> usize {
-        let Some(cluster) = self.cluster() else { return 0 };
         futures_util::stream::iter(self.registry.entries())
             // A move that has begun is not broken off.
             .take_while(|_| std::future::ready(Instant::now() < until))
             .map(|entry| async move {
                 for _ in 0..MOVE_TRIES {
-                    let to = everplay_cluster::successor(entry.id.as_str(), &cluster.candidates());
+                    let to = everplay_cluster::successor(entry.id.as_str(), &self.candidates());
                     let Some(to) = to else { return false };
                     match self.hand_over(&entry.id, to).await {
                         Ok(()) => return true,

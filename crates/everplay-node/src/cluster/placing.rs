@@ -105,10 +105,10 @@ impl Node {
 
     /// The node that decides where clients with these filters meet; None: this one.
     pub(crate) fn decider(&self, kind: &str, filters: &Map<String, Value>) -> Option<Incarnation> {
-        let cluster = self.cluster()?;
+        self.cluster()?;
         // Without weights: every node must name the same one.
         let equal: Vec<Candidate> =
-            cluster.candidates().into_iter().map(|candidate| Candidate { rooms: 0, ..candidate }).collect();
+            self.candidates().into_iter().map(|candidate| Candidate { rooms: 0, ..candidate }).collect();
         let name = format!("{kind} {}", Value::Object(filters.clone()));
         successor(&name, &equal).filter(|node| *node != self.incarnation)
     }
@@ -131,7 +131,7 @@ impl Node {
     pub(crate) fn roomiest(&self) -> Option<Incarnation> {
         let cluster = self.cluster()?;
         let mine = u32::try_from(self.registry.len()).unwrap_or(u32::MAX);
-        let others = cluster.candidates().into_iter().filter(|candidate| candidate.node != self.incarnation);
+        let others = self.candidates().into_iter().filter(|candidate| candidate.node != self.incarnation);
         let fewest = others.min_by_key(|candidate| (candidate.rooms, candidate.node))?;
         (cluster.is_draining() || fewest.rooms < mine).then_some(fewest.node)
     }

@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Between rounds: long enough for the first in line to have taken a room.
+/// Before the second round: nodes whose counts of rooms were a moment apart may each have left a room to the other.
+const SECOND: Duration = Duration::from_millis(100);
+/// Between the rounds after it: long enough for those before in line to have taken a room.
 const ROUND: Duration = Duration::from_millis(400);
 
 /// Rounds for one dead node; the sweep for rooms without a living owner goes on after them.
@@ -46,7 +48,7 @@ pub(super) async fn take_over(node: Arc<Node>, dead: Incarnation) {
             // Nobody can take rooms over without the arbiter; those that run play on.
             Err(error) => tracing::warn!(node = %dead, %error, "its rooms cannot be asked for"),
         }
-        tokio::time::sleep(ROUND).await;
+        tokio::time::sleep(if round == 0 { SECOND } else { ROUND }).await;
     }
     if taken > 0 {
         metrics::histogram!(names::TAKEOVER_SECONDS).record(began.elapsed());
@@ -124,8 +126,7 @@ impl Node {
 }
 
 async fn take(node: &Arc<Node>, grants: Vec<(RoomKey, Grant)>, round: usize) -> usize {
-    let Some(cluster) = node.cluster() else { return 0 };
-    let candidates = cluster.candidates();
+    let candidates = node.candidates();
     let mine: Vec<(RoomKey, Grant)> = grants
         .into_iter()
         .filter(|(room, _)| in_line(room, &candidates, node.incarnation).is_some_and(|rank| rank <= round))
