@@ -34,6 +34,11 @@ const LANES: &[Lane] = &[
     Lane { name: "rust", shows: "the tests of all crates pass", run: rust },
     Lane { name: "doc", shows: "the examples in the documentation run", run: doc },
     Lane {
+        name: "sim",
+        shows: "two thousand simulated clusters lose nothing, whatever goes wrong",
+        run: sim,
+    },
+    Lane {
         name: "websocket",
         shows: "the listener speaks WebSocket as the Autobahn cases demand",
         run: websocket,
@@ -103,6 +108,10 @@ fn official_packages(workspace: &Workspace) -> Result<()> {
 
 fn doc(_: &Workspace) -> Result<()> {
     run(cargo().args(["test", "--workspace", "--doc", "--no-fail-fast"]))
+}
+
+fn sim(_: &Workspace) -> Result<()> {
+    crate::sim::lane()
 }
 
 fn websocket(_: &Workspace) -> Result<()> {

@@ -3,7 +3,7 @@
 //! play, build            web.rs builds the page, cargo the server
 //! test [LANE...]         lanes.rs: everything that must hold, in parts that fail alone
 //! check                  check.rs: format, lints, documentation, lanes, dependencies
-//! bench, fuzz            bench.rs, fuzz.rs
+//! bench, fuzz, sim       bench.rs, fuzz.rs, sim.rs
 //!
 //! The house rules that no compiler knows are in tidy.rs.
 
@@ -14,6 +14,7 @@ mod lanes;
 mod npm;
 mod play;
 mod run;
+mod sim;
 mod tidy;
 mod web;
 mod workspace;
@@ -69,6 +70,13 @@ enum Command {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Run the cluster in one thread from seeds, or search its protocol; `cargo xtask sim --help`
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// What the simulator is told, such as `--seeds 10000`, `--seed 17` or `--plant-all`
+        #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Feed the decoders hostile bytes; without a name each target in turn
     Fuzz {
         /// A file of fuzz/fuzz_targets, without its ending
@@ -99,6 +107,7 @@ fn main() -> ExitCode {
         Command::Bench { names, comparison, arguments } => {
             bench::bench(&workspace, &names, &comparison, &arguments)
         }
+        Command::Sim { arguments } => sim::sim(&arguments),
         Command::Fuzz { list: true, .. } => fuzz::list(&workspace),
         Command::Fuzz { target, seconds, .. } => fuzz::fuzz(&workspace, target.as_deref(), seconds),
     });
