@@ -329,20 +329,25 @@ fn tell(way: &Way) {
 impl Lane {
     async fn run(&self, courier: &Weak<Courier>) {
         let mut pause = FIRST_PAUSE;
+        // Of the batch in front: they count as taken with it, so that their rooms may forget them.
+        let mut left_out: Vec<Arc<RoomEvent>> = Vec::new();
         while !self.over.load(Ordering::Acquire) {
             let batch: Vec<Arc<RoomEvent>> = self.queue.lock().iter().take(BATCH).cloned().collect();
             if batch.is_empty() {
                 self.arrived.notified().await;
                 continue;
             }
-            let wanted: Vec<_> =
-                batch.iter().filter(|event| self.consumer.wants(&event.name)).cloned().collect();
+            let wanted = batch.iter().filter(|event| {
+                self.consumer.wants(&event.name) && !left_out.iter().any(|other| Arc::ptr_eq(other, event))
+            });
+            let wanted: Vec<_> = wanted.cloned().collect();
             let count = wanted.len() as u64;
             match if wanted.is_empty() { Ok(()) } else { self.consumer.take(wanted.clone()).await } {
                 Ok(()) => {
                     metrics::counter!(names::EVENTS_TAKEN, "consumer" => self.consumer.name())
                         .increment(count);
                     self.queue.lock().drain(..batch.len());
+                    left_out.clear();
                     self.tell(courier, &batch);
                     pause = FIRST_PAUSE;
                 }
@@ -354,11 +359,7 @@ impl Lane {
                     );
                     metrics::counter!(names::EVENTS_SENSELESS, "consumer" => self.consumer.name())
                         .increment(1);
-                    self.queue.lock().retain(|queued| !Arc::ptr_eq(queued, event));
-                    // If nothing else of its room waits, nothing else says that the room may forget it.
-                    if batch.iter().filter(|other| other.room == event.room).count() == 1 {
-                        self.tell(courier, std::slice::from_ref(event));
-                    }
+                    left_out.push(Arc::clone(event));
                 }
                 Err(error) => {
                     metrics::counter!(names::EVENT_RETRIES, "consumer" => self.consumer.name()).increment(1);

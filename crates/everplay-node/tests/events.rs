@@ -54,6 +54,7 @@ impl Room for Drummer {
 
     fn dispose(&mut self, cx: &mut Context<Self>) {
         cx.emit("stopped", &self.beats);
+        cx.emit("nonsense", &());
     }
 }
 
@@ -82,11 +83,11 @@ impl EventConsumer for Listener {
         if self.away.load(Ordering::Relaxed) {
             return Box::pin(async { Err(TakeError::Later("away".into())) });
         }
+        if let Some(at) = events.iter().position(|event| event.name == "nonsense") {
+            return Box::pin(async move { Err(TakeError::Senseless { at, reason: "no".into() }) });
+        }
         let mut heard = self.heard.lock();
-        for (at, event) in events.iter().enumerate() {
-            if event.name == "nonsense" {
-                return Box::pin(async move { Err(TakeError::Senseless { at, reason: "no".into() }) });
-            }
+        for event in &events {
             let beats: u32 = event.read().unwrap();
             assert!(event.date > 1_600_000_000_000);
             let entry = heard.entry((event.room.room.to_string(), event.number)).or_default();

@@ -110,6 +110,9 @@ settings! {
     /// PostgreSQL that says which node owns which room, `postgres://user:password@host/database`. Together with
     /// `redis_url`.
     database_url("DATABASE_URL"): StoreUrl = StoreUrl::default();
+    /// DynamoDB that keeps games that were played: `aws` for the region's own, or the address of a server that speaks like
+    /// it. Region and credentials come from the usual AWS settings. Empty: a file in `data_dir`; in a cluster, memory.
+    dynamodb("DYNAMODB_ENDPOINT"): String = String::new();
     /// What the nodes of a cluster prove to each other that they know: the same random text of 32 characters or more
     /// on each. Needed unless `link_host` is a loopback address.
     cluster_key("EVERPLAY_CLUSTER_KEY"): ClusterKey = ClusterKey::default();

@@ -21,6 +21,7 @@ mod cli;
 mod cluster;
 mod commands;
 pub mod config;
+mod counting;
 mod ctl;
 mod data_dir;
 mod doors;

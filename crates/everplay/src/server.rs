@@ -29,8 +29,6 @@ pub(crate) struct Parts {
     pub(crate) kinds: Vec<Kind>,
     pub(crate) pages: Option<Pages>,
     pub(crate) routes: axum::Router,
-    /// Who takes the events of rooms.
-    pub(crate) events: everplay_node::Events,
     /// Answers `/metrics`. Only the program installs a recorder: there is one per process.
     pub(crate) metrics: Option<RenderMetrics>,
 }
@@ -74,7 +72,7 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
         },
         snapshots: everplay_node::SnapshotPolicy::default(),
         ambient: everplay_node::Ambient::default(),
-        events: parts.events,
+        events: services.events(),
     };
     // Other nodes are told the port, so it has to be known before this one joins them.
     let listening = Service::listen(gateway_options(&config)).map_err(|error| match error {

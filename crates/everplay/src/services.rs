@@ -6,6 +6,7 @@
 //! ```
 
 use crate::config::{Config, Stores};
+use crate::counting::Counting;
 use crate::doors::{self, Doors};
 use crate::{Error, Result};
 use axum::Router;
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 pub(crate) struct Services {
     accounts: Accounts,
     doors: Arc<Doors>,
+    counting: Counting,
     watching: JoinHandle<()>,
 }
 
@@ -41,7 +43,8 @@ impl Services {
         let accounts = Accounts::start(parts).await.map_err(|error| Error::Store(error.to_string()))?;
         let doors = Arc::new(Doors::new(accounts.clone()));
         let watching = tokio::spawn(doors::watch(Arc::downgrade(&doors), accounts.endings()));
-        Ok(Services { accounts, doors, watching })
+        let counting = Counting::open(config).await?;
+        Ok(Services { accounts, doors, counting, watching })
     }
 
     /// The accounts.
@@ -52,6 +55,11 @@ impl Services {
     /// Says who comes to the seats of rooms.
     pub(crate) fn doors(&self) -> Arc<Doors> {
         Arc::clone(&self.doors)
+    }
+
+    /// What takes the events of rooms.
+    pub(crate) fn events(&self) -> everplay_node::Events {
+        self.counting.events(&self.accounts)
     }
 
     /// All services as routes.
@@ -65,6 +73,8 @@ impl Services {
         Api::new()
             .service(everplay_api::auth::routes(self.accounts.clone(), origins))
             .service(everplay_api::accounts::routes(self.accounts.clone()))
+            .service(everplay_api::boards::routes(self.counting.boards.clone()))
+            .service(everplay_api::games::routes(self.counting.games.clone()))
             .router(layers)
             .layer(from_fn(tell_caller))
     }
