@@ -385,7 +385,7 @@ impl Host {
         match answer {
             Answer::Confirmed => self.release(),
             Answer::HeldUp => {}
-            Answer::Lost(_) if planted::is(Bug::FencedStays) => {}
+            Answer::Lost(_) if planted::is(Bug::FencedSilently) => self.over = true,
             Answer::Lost(loss) => return self.give_up(&loss),
         }
         self.pause_or_resume();

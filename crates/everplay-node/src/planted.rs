@@ -11,8 +11,8 @@ pub enum Bug {
     SendsEarly,
     /// An append without an answer counts as done.
     UnknownIsDone,
-    /// An owner that was fenced stays.
-    FencedStays,
+    /// An owner that was fenced ends without a word.
+    FencedSilently,
     /// A take-over reads the journal before it seals.
     ReadsBeforeSeal,
     /// A take-over drops the clients, as a restart of a single node does.

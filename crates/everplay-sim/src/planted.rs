@@ -80,7 +80,7 @@ impl Planted {
         Planted::ResultAgain,
         Planted::Node(Bug::SendsEarly),
         Planted::Node(Bug::UnknownIsDone),
-        Planted::Node(Bug::FencedStays),
+        Planted::Node(Bug::FencedSilently),
         Planted::Node(Bug::ReadsBeforeSeal),
         Planted::Node(Bug::TakeoverDrops),
         Planted::Node(Bug::LeavesStrays),
