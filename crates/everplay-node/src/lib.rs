@@ -27,7 +27,7 @@ mod matchmaking;
 mod metrics;
 mod node;
 mod options;
-#[cfg_attr(not(feature = "planted"), expect(dead_code, reason = "nobody plants anything"))]
+#[cfg_attr(not(feature = "planted"), allow(dead_code, reason = "nobody plants anything"))]
 mod planted;
 mod recovery;
 mod registry;

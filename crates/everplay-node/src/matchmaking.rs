@@ -10,7 +10,7 @@ use crate::node::{Node, Phase};
 use crate::options::Kind;
 use crate::registry::RoomEntry;
 use everplay_room::{AuthRequest, Refusal, Reply, ReserveError};
-use everplay_types::{ErrorCode, ProcessId, RoomId, SessionId};
+use everplay_types::{ErrorCode, Incarnation, ProcessId, RoomId, SessionId};
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -120,6 +120,12 @@ impl MatchError {
     }
 }
 
+/// A room that may have a seat.
+enum Candidate {
+    Here(Arc<RoomEntry>),
+    There(Incarnation, RoomId),
+}
+
 impl Node {
     pub(crate) async fn matchmake(
         self: &Arc<Self>,
@@ -223,13 +229,44 @@ impl Node {
     ) -> Result<Reservation, MatchError> {
         let kind = self.kind(kind)?;
         let filters = filters_of(kind, options);
-        // One creation at a time for equal filters: callers at the same moment share the room.
-        let lock = self.creation_lock(kind.kind.name(), &filters);
-        let _creating = lock.lock().await;
-        if let Some(reservation) = self.join_existing(kind, &filters, options, auth).await? {
-            return Ok(reservation);
+        let name = kind.kind.name();
+        for attempt in 1.. {
+            {
+                // One creation at a time for equal filters: callers at the same moment share the room. Seats are asked
+                // for without the lock, or each caller would wait for the commits of all before it.
+                let lock = self.creation_lock(name, &filters);
+                let _creating = lock.lock().await;
+                if attempt > TRIES || self.candidate(name, &filters, &HashSet::new()).is_none() {
+                    return self.create_anywhere(kind, options, auth).await;
+                }
+            }
+            if let Some(reservation) = self.join_existing(kind, &filters, options, auth).await? {
+                return Ok(reservation);
+            }
         }
-        self.create_anywhere(kind, options, auth).await
+        unreachable!("the loop returns")
+    }
+
+    /// The oldest room that fits and takes a client, wherever it is.
+    fn candidate(
+        &self,
+        kind: &str,
+        filters: &serde_json::Map<String, serde_json::Value>,
+        tried: &HashSet<RoomId>,
+    ) -> Option<Candidate> {
+        // Rooms of a node that drains are about to move: they are joined where they come to be.
+        let here = Some(()).filter(|()| self.phase() == Phase::Ready);
+        let here = here.and_then(|()| self.registry.candidate(kind, filters));
+        match (here, self.candidate_elsewhere(kind, filters, tried)) {
+            (Some(entry), Some((_, line)))
+                if (entry.created_at, &entry.id) <= (line.created_at, &line.id) =>
+            {
+                Some(Candidate::Here(entry))
+            }
+            (_, Some((owner, line))) => Some(Candidate::There(owner, line.id)),
+            (Some(entry), None) => Some(Candidate::Here(entry)),
+            (None, None) => None,
+        }
     }
 
     async fn join_existing(
@@ -242,31 +279,18 @@ impl Node {
         let name = kind.kind.name();
         let mut tried = HashSet::new();
         for _ in 0..TRIES {
-            // Rooms of a node that drains are about to move: they are joined where they come to be.
-            let here = Some(()).filter(|()| self.phase() == Phase::Ready);
-            let here = here.and_then(|()| self.registry.candidate(name, filters));
-            let there = self.candidate_elsewhere(name, filters, &tried);
-            match (here, there) {
-                (None, None) => return Ok(None),
-                (Some(entry), there)
-                    if there.as_ref().is_none_or(|(_, line)| {
-                        (entry.created_at, &entry.id) <= (line.created_at, &line.id)
-                    }) =>
-                {
-                    match self.reserve(&entry, options, auth).await {
-                        Ok(reservation) => return Ok(Some(reservation)),
-                        Err(Some(_)) => {}
-                        Err(None) => self.registry.remove(&entry),
-                    }
-                }
-                (_, Some((owner, line))) => {
-                    tried.insert(line.id.clone());
-                    if let Ok(reservation) = self.reserve_elsewhere(owner, line.id, options, auth).await {
+            match self.candidate(name, filters, &tried) {
+                None => return Ok(None),
+                Some(Candidate::Here(entry)) => match self.reserve(&entry, options, auth).await {
+                    Ok(reservation) => return Ok(Some(reservation)),
+                    Err(Some(_)) => {}
+                    Err(None) => self.registry.remove(&entry),
+                },
+                Some(Candidate::There(owner, room)) => {
+                    tried.insert(room.clone());
+                    if let Ok(reservation) = self.reserve_elsewhere(owner, room, options, auth).await {
                         return Ok(Some(reservation));
                     }
-                }
-                (Some(_), None) => {
-                    unreachable!("the arm above takes a room here when there is none elsewhere")
                 }
             }
         }

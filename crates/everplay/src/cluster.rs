@@ -5,11 +5,10 @@ use crate::{Error, Result};
 use everplay_node::ClusterParts;
 use everplay_types::ProcessId;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// How long a server that stops tries to write what it still has for others.
 #[cfg(feature = "cluster")]
-const CLOSING: Duration = Duration::from_secs(1);
+const CLOSING: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The way to the other servers.
 pub(crate) struct Cluster {
