@@ -76,6 +76,8 @@ pub struct Seat {
     pub view: u32,
     /// Number of the last input consumed of the present connection.
     pub input_seq: u32,
+    /// JOIN_ROOM with the current token was not acknowledged yet.
+    pub joining: bool,
 }
 
 /// Where a seat stands.
@@ -115,20 +117,25 @@ impl Seat {
         hash == self.token() || hash == TokenHash(self.previous_0, self.previous_1)
     }
 
-    pub(crate) fn rotate_token(&mut self, token: &str) {
+    /// A fresh token, on its way with JOIN_ROOM. `shown` is the one the client came with: that one it surely has, and it
+    /// stays good; the current one may never have reached it.
+    pub(crate) fn rotate_token(&mut self, token: &str, shown: Option<&str>) {
         let TokenHash(first, second) = TokenHash::of(token);
-        (self.previous_0, self.previous_1) = (self.token_0, self.token_1);
+        let kept = shown.map_or(self.token(), TokenHash::of);
+        (self.previous_0, self.previous_1) = (kept.0, kept.1);
         (self.token_0, self.token_1) = (first, second);
+        self.joining = true;
     }
 
     /// JOIN_ROOM with the current token is on its way, as far as the journal knows.
     pub(crate) fn awaits_acknowledgement(&self) -> bool {
-        (self.previous_0, self.previous_1) != (self.token_0, self.token_1)
+        self.joining
     }
 
     /// The client has the current token; the one before it is dead.
     pub(crate) fn forget_previous_token(&mut self) {
         (self.previous_0, self.previous_1) = (self.token_0, self.token_1);
+        self.joining = false;
     }
 }
 

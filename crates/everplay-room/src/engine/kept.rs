@@ -186,9 +186,14 @@ impl<R: Room> Engine<R> {
         }
         if reattach.acknowledged {
             self.acknowledge(session);
+            // The current token may have gone to a later socket of this client whose owner did not live to send it: the
+            // one before stays good until a JOIN_ROOM is acknowledged here.
+            if let Some(kept) = self.cx.ledger_mut().seats.get_mut(session.as_str()) {
+                (kept.previous_0, kept.previous_1) = (seat.previous_0, seat.previous_1);
+            }
             self.go_on_with_inputs(reattach);
         } else {
-            self.send_join(session);
+            self.send_join(session, None);
         }
     }
 

@@ -91,7 +91,7 @@ impl<R: Room> Engine<R> {
             self.refuse_with(connect.conn, &refusal, CloseCode::WITH_ERROR);
             return;
         }
-        self.send_join(session);
+        self.send_join(session, None);
     }
 
     fn connect_again(&mut self, connect: &Connect) {
@@ -113,7 +113,7 @@ impl<R: Room> Engine<R> {
         self.link(&client, connect, connect.dialect.or(known), false);
         let (room, cx) = self.room();
         room.reconnect(cx, &client);
-        self.send_join(&connect.session);
+        self.send_join(&connect.session, connect.token.as_deref());
     }
 
     /// Puts the connection in its seat, unacknowledged, so that what the hook sends is queued for it.
@@ -135,11 +135,11 @@ impl<R: Room> Engine<R> {
         self.cx.live = None;
     }
 
-    /// Sends JOIN_ROOM with a fresh token; probes when the client's generation is not known and matters.
-    pub(super) fn send_join(&mut self, session: &SessionId) {
+    /// Sends JOIN_ROOM with a fresh token in place of the one the client has shown, if it came with one; probes when the client's generation is not known and matters.
+    pub(super) fn send_join(&mut self, session: &SessionId, shown: Option<&str>) {
         let token = self.cx.rng.id(TOKEN_LEN);
         if let Some(seat) = self.cx.ledger_mut().seats.get_mut(session.as_str()) {
-            seat.rotate_token(&token);
+            seat.rotate_token(&token, shown);
         }
         let probe_until = self.cx.now + PROBE;
         let options = self.kind.input_options.map(|options| options.encode());
