@@ -53,6 +53,7 @@ impl Standstill {
                 let later = *joins_until;
                 let waits = later > Instant::now();
                 tokio::select! {
+                    biased;
                     () = answer.closed() => Change::Thaw,
                     () = tokio::time::sleep_until(later), if waits => Change::Later,
                 }

@@ -110,7 +110,8 @@ impl CourtClient {
             world.dice(|dice| (dice.chance(lossy), dice.below(2), dice.between(1, 5), dice.between(1, 5)));
         let late = Arc::clone(&answer);
         world.after(PATIENCE, move || reply(&late, Err(unknown())));
-        if !cut && !(accident && kind == 0) {
+        let lost = cut || (accident && kind == 0);
+        if !lost {
             let (court, process) = (Arc::clone(&self.court), self.process);
             world.send(Lane::ToArbiter(process), to, move || {
                 let mut core = court.core.lock();

@@ -131,7 +131,7 @@ impl Room for Tally {
                 room.recent.remove(0);
             }
             room.said += 1;
-            if room.said % GAME == 0 {
+            if room.said.is_multiple_of(GAME) {
                 room.games += 1;
                 cx.emit(RESULT, &room.games);
             }

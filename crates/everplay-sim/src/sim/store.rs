@@ -166,9 +166,11 @@ impl fmt::Debug for StoreClient {
     }
 }
 
+type Act<T, E> = dyn Fn(&MemoryLiveStore) -> Result<T, E> + Send + Sync;
+
 /// A call: what it does, and how its answer may be known to be missing.
 struct Call<T, E> {
-    act: Arc<dyn Fn(&MemoryLiveStore) -> Result<T, E> + Send + Sync>,
+    act: Arc<Act<T, E>>,
     unknown: fn() -> E,
     writes: bool,
     /// Answered before the replica has it, contrary to the rule.

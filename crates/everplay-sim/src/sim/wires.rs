@@ -163,7 +163,7 @@ impl Wires {
     /// Looks at every link: dials, listens, gives up.
     pub(crate) fn tick(self: &Arc<Self>) {
         let now = self.world.now();
-        if now % TICK != 0 {
+        if !now.is_multiple_of(TICK) {
             return;
         }
         let mut core = self.core.lock();
