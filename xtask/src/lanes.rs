@@ -35,7 +35,7 @@ const LANES: &[Lane] = &[
     Lane { name: "doc", shows: "the examples in the documentation run", run: doc },
     Lane {
         name: "sim",
-        shows: "two thousand simulated clusters lose nothing, whatever goes wrong",
+        shows: "simulated clusters lose nothing, whatever goes wrong",
         run: sim,
     },
     Lane {

@@ -234,7 +234,10 @@ impl Registry {
         self.rooms.read().values().filter(|entry| entry.progress.lock().paused.is_some()).count()
     }
 
+    /// All of them, oldest here first.
     pub(crate) fn entries(&self) -> Vec<Arc<RoomEntry>> {
-        self.rooms.read().values().cloned().collect()
+        let mut entries: Vec<_> = self.rooms.read().values().cloned().collect();
+        entries.sort_by_key(|entry| entry.ordinal);
+        entries
     }
 }

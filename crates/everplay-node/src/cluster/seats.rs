@@ -29,7 +29,7 @@ use everplay_room::{ConnId, Connect, FrameKind, Input};
 use everplay_types::{CloseCode, Epoch, Incarnation, RoomId, Seq};
 use everplay_wire::{ClientFrame, InputClock, InputOptions, is_join_room};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -68,7 +68,7 @@ struct Group {
 /// The groups of this node.
 pub(super) struct Seats {
     links: Arc<dyn Links>,
-    groups: Mutex<HashMap<RoomId, Group>>,
+    groups: Mutex<BTreeMap<RoomId, Group>>,
     next: AtomicU64,
     /// Rooms whose owner here ended without closing its sockets.
     lost: mpsc::UnboundedSender<RoomId>,

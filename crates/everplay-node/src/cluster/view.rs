@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 #[derive(Default)]
 pub(super) struct View {
-    rooms: HashMap<RoomId, (Incarnation, RoomLine)>,
+    rooms: BTreeMap<RoomId, (Incarnation, RoomLine)>,
     /// Rooms that take clients, by kind, oldest first.
     open: HashMap<String, BTreeMap<(u64, RoomId), Incarnation>>,
 }
@@ -70,7 +70,7 @@ impl View {
         self.rooms.get(room).map(|(owner, line)| (*owner, line))
     }
 
-    /// Every room, in no order.
+    /// Every room, in the order of their names.
     pub(super) fn all(&self) -> impl Iterator<Item = (Incarnation, &RoomLine)> {
         self.rooms.values().map(|(owner, line)| (*owner, line))
     }

@@ -7,7 +7,7 @@ use crate::link::{ClientSink, Relay, RelayBatch, RelayItem, RelaySeat};
 use bytes::Bytes;
 use everplay_room::{ConnId, FrameKind};
 use everplay_types::{CloseCode, Epoch, RoomId, Seq, SessionId};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One socket.
@@ -38,7 +38,7 @@ impl Connection {
 /// The sockets by the numbers the engine knows.
 #[derive(Default)]
 pub(super) struct Connections {
-    by_conn: HashMap<ConnId, Connection>,
+    by_conn: BTreeMap<ConnId, Connection>,
     /// How many are kept when the room's owner is gone.
     outlive: usize,
 }
@@ -65,9 +65,9 @@ impl Connections {
         self.by_conn.iter()
     }
 
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Connection> + '_ {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Connection> + use<> {
         self.outlive = 0;
-        self.by_conn.drain().map(|(_, connection)| connection)
+        std::mem::take(&mut self.by_conn).into_values()
     }
 
     pub(super) fn any_outlive(&self) -> bool {
