@@ -33,11 +33,7 @@ const LANES: &[Lane] = &[
     Lane { name: "web", shows: "the page's own tests pass and it builds", run: web_lane },
     Lane { name: "rust", shows: "the tests of all crates pass", run: rust },
     Lane { name: "doc", shows: "the examples in the documentation run", run: doc },
-    Lane {
-        name: "sim",
-        shows: "simulated clusters lose nothing, whatever goes wrong",
-        run: sim,
-    },
+    Lane { name: "sim", shows: "simulated clusters lose nothing, whatever goes wrong", run: sim },
     Lane {
         name: "websocket",
         shows: "the listener speaks WebSocket as the Autobahn cases demand",

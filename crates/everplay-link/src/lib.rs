@@ -6,7 +6,7 @@
 //! - [`ClusterKey`] is the secret all nodes of a cluster share.
 //!
 //! What goes over a connection, in order: TLS 1.3 (unless both ends are on loopback and ask for none), the exchange of
-//! [`hello`], then frames as in [`frame`]. A connection that breaks any rule is closed; nothing is skipped over.
+//! `hello`, then frames as in `frame`. A connection that breaks any rule is closed; nothing is skipped over.
 
 mod accept;
 mod connection;
