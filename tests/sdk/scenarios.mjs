@@ -471,6 +471,9 @@ export function play(generation) {
         link.drop();
         const ann = await comeBack(dropped, link);
         assert.notEqual(ann.room.reconnectionToken, used, "a token is used once");
+        // The old one is good until the new one is known to have arrived, and this answer comes after that.
+        ann.send("all", "here");
+        assert.equal(await ann.hears("all"), "here");
         assert.equal((await refusal(table().reconnect(used))).code, CODE.expired);
         ann.send("all", "unharmed");
         assert.equal(await ann.hears("all"), "unharmed");
