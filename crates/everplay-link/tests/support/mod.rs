@@ -1,7 +1,6 @@
 //! A node as the tests see it: its links, and what it is told.
 
-// Each test program uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use bytes::Bytes;
 use everplay_cluster::{LinkEvent, Links};

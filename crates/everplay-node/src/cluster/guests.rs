@@ -289,7 +289,8 @@ impl Inlet {
     }
 }
 
-fn connect(claim: SeatClaim, conn: ConnId) -> Connect {
+/// A claim as the room's engine reads it.
+pub(super) fn connect(claim: SeatClaim, conn: ConnId) -> Connect {
     Connect {
         conn,
         session: claim.session,

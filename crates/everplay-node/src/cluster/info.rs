@@ -93,7 +93,7 @@ impl ClusterHandle {
             me: true,
             state: "alive",
             draining: cluster.is_draining(),
-            rooms: u32::try_from(self.0.registry.len()).unwrap_or(u32::MAX),
+            rooms: self.0.rooms(),
             queued: 0,
         };
         let mut rooms: BTreeMap<Incarnation, u32> = BTreeMap::new();

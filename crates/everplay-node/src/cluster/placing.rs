@@ -130,7 +130,7 @@ impl Node {
     /// The node for a new room: the one with the fewest. None: this one.
     pub(crate) fn roomiest(&self) -> Option<Incarnation> {
         let cluster = self.cluster()?;
-        let mine = u32::try_from(self.registry.len()).unwrap_or(u32::MAX);
+        let mine = self.rooms();
         let others = self.candidates().into_iter().filter(|candidate| candidate.node != self.incarnation);
         let fewest = others.min_by_key(|candidate| (candidate.rooms, candidate.node))?;
         (cluster.is_draining() || fewest.rooms < mine).then_some(fewest.node)

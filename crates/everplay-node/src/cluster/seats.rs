@@ -18,7 +18,7 @@
 //! Bounds: a seat keeps [`KEPT_FRAMES`] frames or [`KEPT_BYTES`] bytes, then its socket is not read. A group whose owner is
 //! not found within [`SEEK`] has its sockets closed with a code that makes the SDKs come back by themselves.
 
-use super::guests::LINK_FULL;
+use super::guests::{LINK_FULL, connect};
 use crate::host::{Command, Reattach, ReattachSeat};
 use crate::link::{Attach, ClientSink, PushError, insist};
 use crate::planted::{self, Bug};
@@ -61,7 +61,6 @@ struct Group {
     /// The owner asked to keep frames: it is about to hand the room over.
     held: bool,
     lost_at: Instant,
-    inputs: InputOptions,
     seats: BTreeMap<u64, Arc<Seat>>,
 }
 
@@ -104,7 +103,6 @@ struct Path {
     acknowledged: bool,
     inputs: u32,
     clock: InputClock,
-    input_time: u32,
     closed: bool,
 }
 
@@ -173,7 +171,7 @@ impl Path {
             Ok(ClientFrame::InputReliable { stamp, .. }) => {
                 self.inputs = self.inputs.wrapping_add(1);
                 if let Some(stamp) = stamp {
-                    self.input_time = self.clock.advance(stamp).time;
+                    self.clock.advance(stamp);
                 }
             }
             Ok(ClientFrame::InputUnreliable { inputs }) => {
@@ -362,13 +360,7 @@ impl Seat {
     }
 
     fn connect(&self, conn: ConnId, token: Option<String>) -> Connect {
-        Connect {
-            conn,
-            session: self.attach.session.clone(),
-            token,
-            skip_handshake: self.attach.skip_handshake,
-            dialect: self.attach.dialect,
-        }
+        connect(self.claim(token), conn)
     }
 }
 
@@ -410,7 +402,6 @@ impl Seats {
                 acknowledged: false,
                 inputs: 0,
                 clock: InputClock::default(),
-                input_time: 0,
                 closed: false,
             }),
         });
@@ -421,10 +412,8 @@ impl Seats {
             forwarded: Seq::ZERO,
             held: false,
             lost_at: Instant::now(),
-            inputs,
             seats: BTreeMap::new(),
         });
-        group.inputs = inputs;
         group.seats.insert(seat.number, Arc::clone(&seat));
         if !group.held {
             let lost = !self.claim(group, &seat, conn);
@@ -480,15 +469,12 @@ impl Seats {
         {
             let mut groups = self.groups.lock();
             let Some(group) = groups.get_mut(&delivery.room) else { return };
-            let old =
-                delivery.epoch < group.epoch || !matches!(group.owner, Owner::There(peer) if peer == from);
-            if old && !planted::is(Bug::TakesOldEpochs) {
-                metrics::counter!(crate::metrics::STALE_FRAMES).increment(delivery.items.len() as u64);
-                return;
-            }
-            let stale = delivery.items.iter().any(|item| group.is_stale(item));
-            if stale && !planted::is(Bug::TakesOldAttachments) {
-                // The owner had not read yet that these sockets were attached anew, and goes on from where they stood.
+            let old = || delivery.epoch < group.epoch || !group.is_of(Some(from));
+            // The owner had not read yet that these sockets were attached anew, and goes on from where they stood.
+            let stale = || delivery.items.iter().any(|item| group.is_stale(item));
+            if (old() && !planted::is(Bug::TakesOldEpochs))
+                || (stale() && !planted::is(Bug::TakesOldAttachments))
+            {
                 metrics::counter!(crate::metrics::STALE_FRAMES).increment(delivery.items.len() as u64);
                 return;
             }
@@ -533,7 +519,6 @@ impl Seats {
         let elsewhere = match (&group.owner, &owner) {
             (Owner::Here(old), Owner::Here(new)) => !Arc::ptr_eq(old, new),
             (Owner::There(old), Owner::There(new)) => old != new,
-            (Owner::Lost, _) => true,
             _ => true,
         };
         let later = epoch > group.epoch && elsewhere;
@@ -580,7 +565,7 @@ impl Seats {
                         acknowledged: path.acknowledged,
                         full: seat.awaits_state.load(Ordering::Acquire),
                         inputs: path.inputs,
-                        input_time: path.input_time,
+                        input_time: path.clock.time(),
                     });
                 }
                 let command = Command::Reattach(Reattach { epoch: last, forwarded: group.forwarded, seats });
@@ -596,7 +581,7 @@ impl Seats {
                         acknowledged: path.acknowledged,
                         full: seat.awaits_state.load(Ordering::Acquire),
                         inputs: path.inputs,
-                        input_time: path.input_time,
+                        input_time: path.clock.time(),
                     });
                 }
                 let control =
@@ -631,12 +616,12 @@ impl Seats {
     pub(super) fn lose(&self, room: &RoomId, owner: Option<Incarnation>) {
         let mut groups = self.groups.lock();
         let Some(group) = groups.get_mut(room) else { return };
-        let theirs = match (&group.owner, owner) {
-            (Owner::There(peer), Some(owner)) => *peer == owner,
-            (Owner::Here(entry), None) => entry.mailbox.is_closed() || group.has_lost_ways(),
-            _ => false,
+        // Word of a host that ended here may come when the sockets are at the next one already.
+        let gone = match &group.owner {
+            Owner::Here(entry) => entry.mailbox.is_closed() || group.has_lost_ways(),
+            Owner::There(_) | Owner::Lost => true,
         };
-        if theirs {
+        if group.is_of(owner) && gone {
             group.lose();
         }
     }
@@ -645,22 +630,17 @@ impl Seats {
     pub(super) fn lose_all(&self, owner: Incarnation) {
         let mut groups = self.groups.lock();
         for group in groups.values_mut() {
-            if matches!(group.owner, Owner::There(peer) if peer == owner) {
+            if group.is_of(Some(owner)) {
                 group.lose();
             }
         }
     }
 
-    /// Keeps frames for a room from now on. False: no socket of it is here, or its owner is another one.
-    pub(super) fn hold(&self, room: &RoomId, by: Option<Incarnation>) -> bool {
+    /// Keeps frames for a room from now on, if it is its owner that asks; None: this node.
+    pub(super) fn hold(&self, room: &RoomId, by: Option<Incarnation>) {
         let mut groups = self.groups.lock();
-        let Some(group) = groups.get_mut(room) else { return false };
-        let theirs = match (&group.owner, by) {
-            (Owner::There(peer), Some(by)) => *peer == by,
-            (Owner::Here(_), None) => true,
-            _ => false,
-        };
-        if theirs {
+        let Some(group) = groups.get_mut(room) else { return };
+        if group.is_of(by) {
             group.held = true;
             for seat in group.seats.values() {
                 let mut path = seat.path.lock();
@@ -668,19 +648,13 @@ impl Seats {
                 path.held = Some(way);
             }
         }
-        theirs
     }
 
     /// The room stays where it is: what was kept goes there.
     pub(super) fn resume(&self, room: &RoomId, by: Option<Incarnation>, conn: NextConn<'_>) {
         let mut groups = self.groups.lock();
         let Some(group) = groups.get_mut(room) else { return };
-        let theirs = match (&group.owner, by) {
-            (Owner::There(peer), Some(by)) => *peer == by,
-            (Owner::Here(_), None) => true,
-            _ => false,
-        };
-        if !theirs || !std::mem::take(&mut group.held) {
+        if !group.is_of(by) || !std::mem::take(&mut group.held) {
             return;
         }
         let mut late = Vec::new();
@@ -734,6 +708,15 @@ impl Seats {
 }
 
 impl Group {
+    /// Whether `node` runs the room; None: this one.
+    fn is_of(&self, node: Option<Incarnation>) -> bool {
+        match (&self.owner, node) {
+            (Owner::There(peer), Some(node)) => *peer == node,
+            (Owner::Here(_), None) => true,
+            _ => false,
+        }
+    }
+
     /// For an attachment that is over.
     fn is_stale(&self, item: &Item) -> bool {
         let stale = |conn: &u64| {

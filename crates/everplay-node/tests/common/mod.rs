@@ -1,7 +1,7 @@
 //! A room to click in, a pretend socket that remembers what it saw, and stores that survive their nodes.
 //!
 //! Each test file takes what it needs.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod hub;
 
