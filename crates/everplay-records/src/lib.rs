@@ -1,8 +1,8 @@
 //! The record store: what is kept when a room is long gone. Finished games with their moves, players' histories, the
-//! waiting line's records, tickets.
+//! waiting line's records, tickets, notices and articles of the support desk.
 //!
 //! ```text
-//! Games, Line, Tickets      what is stored, in which table, under which condition: once, for every adapter
+//! Games, Line, Tickets, ...  what is stored, in which table, under which condition: once, for every adapter
 //!        |
 //! RecordStore               the port: items by key, queries of an index, writes that all happen or none
 //!        |
@@ -14,6 +14,7 @@
 //! The port is shaped like DynamoDB because that is the narrower side: what it can do, SQLite can do too. The customer
 //! is part of every key. [`suite`] is what every adapter must do.
 
+mod articles;
 mod cursor;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
@@ -21,6 +22,7 @@ mod games;
 mod guard;
 mod line;
 mod memory;
+mod notices;
 mod port;
 mod rules;
 #[cfg(feature = "sqlite")]
@@ -29,6 +31,7 @@ pub mod suite;
 mod tables;
 mod tickets;
 
+pub use articles::{Article, Articles};
 pub use cursor::Cursor;
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::{DynamoError, DynamoOptions, DynamoRecordStore};
@@ -36,6 +39,7 @@ pub use games::{Game, GameId, GameMove, GamePlayer, GameStatus, Games, PlayedGam
 pub use guard::{Breaker, BreakerOptions, Guarded, Permit, RetryOptions};
 pub use line::{Line, LineRecord, LineStatus};
 pub use memory::MemoryRecordStore;
+pub use notices::{Notice, Notices};
 pub use port::{
     Condition, Item, Key, Page, Paging, Pending, Query, RecordStore, Sort, StoreError, Write, WriteError,
     item_of,

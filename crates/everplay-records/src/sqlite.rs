@@ -31,8 +31,10 @@ const QUEUE: usize = 4096;
 const CALLS_PER_COMMIT: usize = 256;
 /// Identifies the file: "EvRc".
 const APPLICATION_ID: i32 = 0x4576_5263;
-/// Of the tables below. Another one is not opened.
-const FORMAT: i32 = 1;
+/// Of the tables. A lower one is brought to this one, a higher one is not opened.
+///
+/// 2 has tables and indexes that 1 had not: what is missing is made.
+const FORMAT: i32 = 2;
 /// Expired records that go with one sweep.
 const SWEEP: usize = 500;
 /// Between two sweeps.
@@ -143,14 +145,14 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
         |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(file);
     let (application, format) = (number("application_id")?, number("user_version")?);
     let fresh = application == 0 && format == 0 && number("schema_version")? == 0;
-    if !fresh && (application != APPLICATION_ID || format != FORMAT) {
+    if !fresh && (application != APPLICATION_ID || !(1..=FORMAT).contains(&format)) {
         return Err(OpenError::Foreign { path: path.to_owned(), application, format });
     }
     connection.busy_timeout(Duration::from_secs(5)).map_err(file)?;
     connection
         .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;")
         .map_err(file)?;
-    if fresh {
+    if fresh || format < FORMAT {
         let mut script = String::from("BEGIN;");
         for spec in &TABLES {
             script.push_str(&schema_of(spec));
@@ -171,14 +173,15 @@ fn extract(attribute: Attribute) -> String {
 fn schema_of(spec: &TableSpec) -> String {
     let name = spec.name;
     let mut script = format!(
-        "CREATE TABLE {name}(partition TEXT NOT NULL, sort INTEGER NOT NULL, body TEXT NOT NULL, expires INTEGER,
+        "CREATE TABLE IF NOT EXISTS {name}(partition TEXT NOT NULL, sort INTEGER NOT NULL, body TEXT NOT NULL, expires INTEGER,
          PRIMARY KEY(partition, sort)) WITHOUT ROWID;
-         CREATE INDEX {name}Expiry ON {name}(expires) WHERE expires IS NOT NULL;"
+         CREATE INDEX IF NOT EXISTS {name}Expiry ON {name}(expires) WHERE expires IS NOT NULL;"
     );
     for index in spec.indexes {
         let (partition, sort) = (extract(index.partition), extract(index.sort));
         script.push_str(&format!(
-            "CREATE INDEX {name}{} ON {name}({partition}, {sort}, partition, sort) WHERE {partition} IS NOT NULL;",
+            "CREATE INDEX IF NOT EXISTS {name}{} ON {name}({partition}, {sort}, partition, sort)
+             WHERE {partition} IS NOT NULL;",
             index.name
         ));
     }

@@ -31,6 +31,9 @@ pub async fn all(store: Store) {
     a_player_is_forgotten(&store).await;
     the_line_is_in_order(&store).await;
     tickets_keep_their_replies(&store).await;
+    tickets_carry_their_game_and_their_clock(&store).await;
+    notices_are_taken_once(&store).await;
+    articles_change_under_their_version(&store).await;
     customers_do_not_meet(&store).await;
 }
 
@@ -434,27 +437,33 @@ pub async fn the_line_is_in_order(store: &Store) {
     );
 }
 
-/// Heads change under their version with what was said; both indexes find them.
-pub async fn tickets_keep_their_replies(store: &Store) {
-    let (who, tickets) = (customer("tickets"), Tickets::new(store.clone()));
-    let ticket = |id: &str, due_at: u64| Ticket {
+fn ticket(id: &str, author: &str, due_at: u64) -> Ticket {
+    Ticket {
         ticket_id: id.to_owned(),
-        author_id: "ada".to_owned(),
+        author_id: author.to_owned(),
         subject: "The other left".to_owned(),
         description: "and nothing happened".to_owned(),
         category: "game".to_owned(),
         priority: "high".to_owned(),
         status: "open".to_owned(),
         assignee: None,
-        evidence: Some(crate::Evidence { room: RoomId::new("ROOM").expect("a fit id"), seq: 17 }),
+        evidence: Some(crate::Evidence { room: RoomId::new("ROOM").expect("a fit id"), seq: 17, game: None }),
         created_at: due_at / 2,
         updated_at: due_at / 2,
         due_at,
+        clock_runs: false,
         replies: 0,
         version: 1,
         expires_at: None,
         more: Item::new(),
-    };
+    }
+}
+
+/// Heads change under their version with what was said; both indexes find them.
+pub async fn tickets_keep_their_replies(store: &Store) {
+    let (who, tickets) = (customer("tickets"), Tickets::new(store.clone()));
+    let ticket = |id: &str, due_at: u64| ticket(id, "ada", due_at);
+
     let reply = |text: &str| Reply {
         by: "agent".to_owned(),
         text: text.to_owned(),
@@ -475,6 +484,116 @@ pub async fn tickets_keep_their_replies(store: &Store) {
     assert_eq!(open.iter().map(|ticket| ticket.ticket_id.as_str()).collect::<Vec<_>>(), ["t3", "t1"]);
     let theirs = tickets.of_author(&who, "ada", Paging::first(9)).await.unwrap().items;
     assert_eq!(theirs.iter().map(|ticket| ticket.ticket_id.as_str()).collect::<Vec<_>>(), ["t1", "t3", "t2"]);
+}
+
+/// The position stays with the ticket, running clocks are found in their order, and all of it goes together.
+pub async fn tickets_carry_their_game_and_their_clock(store: &Store) {
+    let (who, tickets) = (customer("clocks"), Tickets::new(store.clone()));
+    let notice = notice(&who, "n1", 5);
+    let position = json!({ "state": { "board": ["X", null] } });
+    let first = Ticket { clock_runs: true, ..ticket("t1", "ada", 20) };
+    let others = vec![crate::Notices::put(&notice)];
+    tickets.save_with(&who, &first, &[], Some(position.clone()), others.clone()).await.unwrap();
+    // The notice is there already: the second ticket is not.
+    let second = Ticket { clock_runs: true, ..ticket("t2", "bob", 10) };
+    assert_eq!(refused_at(tickets.save_with(&who, &second, &[], None, others).await).0, 1);
+    assert_eq!(tickets.get(&who, "t2").await.unwrap(), None);
+    tickets.save(&who, &second, &[]).await.unwrap();
+    tickets.save(&who, &ticket("t3", "cyd", 5), &[]).await.unwrap();
+    assert_eq!(tickets.position(&who, "t1").await.unwrap(), Some(position));
+    assert_eq!(tickets.position(&who, "t2").await.unwrap(), None);
+    let running = async || {
+        let mut found = Vec::new();
+        let mut paging = Paging::first(100);
+        loop {
+            let page = tickets.running(paging).await.unwrap();
+            let ours = page.items.into_iter().filter(|(customer, _)| *customer == who);
+            found.extend(ours.map(|(_, ticket)| ticket.ticket_id));
+            match page.next {
+                Some(next) => paging = Paging { limit: 100, after: Some(next) },
+                None => return found,
+            }
+        }
+    };
+    assert_eq!(running().await, ["t2", "t1"]);
+    let stopped = Ticket { version: 2, clock_runs: false, updated_at: 99, ..second };
+    tickets.save(&who, &stopped, &[]).await.unwrap();
+    assert_eq!(running().await, ["t1"]);
+    let all = tickets.of_customer(&who, Paging::first(9)).await.unwrap().items;
+    assert_eq!(all.iter().map(|ticket| ticket.ticket_id.as_str()).collect::<Vec<_>>(), ["t2", "t1", "t3"]);
+    tickets.remove(&who, "t1").await.unwrap();
+    tickets.remove(&who, "t1").await.unwrap();
+    assert_eq!(tickets.position(&who, "t1").await.unwrap(), None);
+    assert!(running().await.is_empty());
+}
+
+fn notice(who: &CustomerId, name: &str, due_at: u64) -> crate::Notice {
+    crate::Notice {
+        notice_id: format!("{who}-{name}"),
+        customer: who.clone(),
+        channel: "mail".to_owned(),
+        body: item_of(&json!({ "to": "ada" })),
+        created_at: due_at,
+        due_at,
+        tries: 0,
+        version: 1,
+        problem: None,
+        expires_at: None,
+    }
+}
+
+/// Two who want the same notice: one gets it. What was not delivered is due again; what was is gone.
+pub async fn notices_are_taken_once(store: &Store) {
+    let (who, notices) = (customer("notices"), crate::Notices::new(store.clone()));
+    for (name, due) in [("a", 3), ("b", 1), ("c", 4_000_000_000_000)] {
+        store.write(vec![crate::Notices::put(&notice(&who, name, due))]).await.unwrap();
+    }
+    let due = async |now| {
+        let found = notices.due(now, 1000).await.unwrap();
+        found.into_iter().filter(|notice| notice.customer == who).collect::<Vec<_>>()
+    };
+    let found = due(10).await;
+    assert_eq!(found, [notice(&who, "b", 1), notice(&who, "a", 3)]);
+    let claimed = notices.claim(&found[0], 50).await.unwrap().expect("it is free");
+    assert_eq!(notices.claim(&found[0], 50).await.unwrap(), None);
+    assert_eq!(due(10).await.len(), 1, "the other one");
+    notices.later(&claimed, "nobody there".to_owned(), 60).await.unwrap();
+    // The claim is over: what its holder says now is not heard.
+    notices.done(&claimed).await.unwrap();
+    let again = due(60).await.into_iter().find(|notice| notice.tries == 1).expect("it is due again");
+    assert_eq!(again.problem.as_deref(), Some("nobody there"));
+    let claimed = notices.claim(&again, 100).await.unwrap().expect("it is free");
+    notices.done(&claimed).await.unwrap();
+    assert_eq!(due(1000).await.len(), 1);
+    let last = notices.claim(&due(1000).await[0], 2000).await.unwrap().expect("it is free");
+    notices.give_up(&last, "never".to_owned(), 4_000_000_000).await.unwrap();
+    assert!(due(1000).await.is_empty());
+    let failed = notices.failed(1000).await.unwrap();
+    assert!(failed.iter().any(|notice| notice.customer == who && notice.problem.is_some()));
+}
+
+/// Who changes an article must have seen it as it is.
+pub async fn articles_change_under_their_version(store: &Store) {
+    let (who, articles) = (customer("articles"), crate::Articles::new(store.clone()));
+    let article = crate::Article {
+        slug: "lost-game".to_owned(),
+        title: "I lost my game".to_owned(),
+        category: "gameplay".to_owned(),
+        words: vec!["gone".to_owned()],
+        text: "It is still there.".to_owned(),
+        hidden: false,
+        by: "agent".to_owned(),
+        updated_at: 5,
+        version: 1,
+    };
+    articles.save(&who, &article).await.unwrap();
+    assert_eq!(refused_at(articles.save(&who, &article).await).0, 0);
+    let newer = crate::Article { version: 2, updated_at: 6, hidden: true, ..article };
+    articles.save(&who, &newer).await.unwrap();
+    assert_eq!(articles.get(&who, "lost-game").await.unwrap(), Some(newer.clone()));
+    assert_eq!(articles.of_customer(&who, 10).await.unwrap(), [newer]);
+    articles.remove(&who, "lost-game").await.unwrap();
+    assert!(articles.of_customer(&who, 10).await.unwrap().is_empty());
 }
 
 /// The same names of two customers are two things.

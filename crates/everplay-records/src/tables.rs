@@ -9,8 +9,12 @@ pub enum Table {
     Games,
     /// Who is connected to a waiting line.
     Line,
-    /// A ticket's head and its replies.
+    /// A ticket's head, its replies and its evidence.
     Tickets,
+    /// What is still to be told to somebody.
+    Notices,
+    /// Articles of the support desk that agents wrote.
+    Articles,
 }
 
 /// An attribute of a key.
@@ -64,7 +68,7 @@ pub struct TableSpec {
 pub const EXPIRY: &str = "expiresAt";
 
 /// All tables.
-pub const TABLES: [TableSpec; 3] = [
+pub const TABLES: [TableSpec; 5] = [
     TableSpec {
         table: Table::Games,
         name: "Games",
@@ -105,7 +109,41 @@ pub const TABLES: [TableSpec; 3] = [
                 partition: Attribute::Text("deskStatus"),
                 sort: Attribute::Number("dueAt"),
             },
+            Index {
+                name: "CustomerTickets",
+                partition: Attribute::Text("customer"),
+                sort: Attribute::Number("updatedAt"),
+            },
+            Index {
+                name: "RunningClocks",
+                partition: Attribute::Text("clock"),
+                sort: Attribute::Number("dueAt"),
+            },
         ],
+        stream: false,
+    },
+    TableSpec {
+        table: Table::Notices,
+        name: "Notices",
+        partition: Attribute::Text("noticeId"),
+        sort: None,
+        indexes: &[Index {
+            name: "DueNotices",
+            partition: Attribute::Text("queue"),
+            sort: Attribute::Number("dueAt"),
+        }],
+        stream: false,
+    },
+    TableSpec {
+        table: Table::Articles,
+        name: "Articles",
+        partition: Attribute::Text("articleId"),
+        sort: None,
+        indexes: &[Index {
+            name: "CustomerArticles",
+            partition: Attribute::Text("customer"),
+            sort: Attribute::Number("updatedAt"),
+        }],
         stream: false,
     },
 ];
@@ -117,6 +155,8 @@ impl Table {
             Table::Games => &TABLES[0],
             Table::Line => &TABLES[1],
             Table::Tickets => &TABLES[2],
+            Table::Notices => &TABLES[3],
+            Table::Articles => &TABLES[4],
         }
     }
 }

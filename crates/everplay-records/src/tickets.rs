@@ -1,7 +1,8 @@
 //! Tickets of the support desk and what was said about them.
 //!
-//! One partition per ticket: the head at part 0, replies from 1 on. Two indexes: an author's tickets by time, and the
-//! desk's by when they are due. The desk's rules (statuses, clocks) are not here.
+//! One partition per ticket: the head at part 0, replies from 1 on, the position of the game at part -1. Indexes: an
+//! author's tickets by time, the desk's by status and when they are due, a customer's by their last change, and
+//! everybody's whose clock runs. The desk's rules (statuses, clocks) are not here.
 
 use crate::port::typed;
 use crate::{
@@ -12,6 +13,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
 
+/// Part of a partition that holds the head.
+const HEAD: i64 = 0;
+/// Part that holds the position of the game.
+const POSITION: i64 = -1;
+/// Attribute `clock` of tickets whose clock runs: they are one partition of an index, because whoever looks for them
+/// looks for all of them.
+const RUNNING: &str = "running";
+
 /// A moment of a game.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -20,6 +29,9 @@ pub struct Evidence {
     pub room: RoomId,
     /// Position in its journal.
     pub seq: u64,
+    /// Number of the game in the room, if it is about one that ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub game: Option<u32>,
 }
 
 /// A ticket's head.
@@ -50,6 +62,9 @@ pub struct Ticket {
     pub updated_at: u64,
     /// When the next answer is due, milliseconds since 1970: the desk's order.
     pub due_at: u64,
+    /// Whether something happens by itself at `due_at`.
+    #[serde(skip)]
+    pub clock_runs: bool,
     /// Replies so far.
     pub replies: u32,
     /// Rises with every change, from 1.
@@ -98,6 +113,18 @@ impl Tickets {
         ticket: &Ticket,
         new: &[Reply],
     ) -> Result<(), WriteError> {
+        self.save_with(customer, ticket, new, None, Vec::new()).await
+    }
+
+    /// The same with the position of its game, and with other writes that happen only together with it.
+    pub async fn save_with(
+        &self,
+        customer: &CustomerId,
+        ticket: &Ticket,
+        new: &[Reply],
+        position: Option<Value>,
+        others: Vec<Write>,
+    ) -> Result<(), WriteError> {
         let partition = format!("{customer}/{}", ticket.ticket_id);
         let place = |mut item: Item, part: i64| {
             item.insert("ticketId".into(), partition.clone().into());
@@ -108,9 +135,12 @@ impl Tickets {
             }
             item
         };
-        let mut head = place(item_of(ticket), 0);
+        let mut head = place(item_of(ticket), HEAD);
         head.insert("authorId".into(), format!("{customer}/{}", ticket.author_id).into());
         head.insert("deskStatus".into(), format!("{customer}/{}", ticket.status).into());
+        if ticket.clock_runs {
+            head.insert("clock".into(), RUNNING.into());
+        }
         let condition = match ticket.version {
             0 | 1 => Condition::Absent,
             version => Condition::Version(version - 1),
@@ -121,12 +151,41 @@ impl Tickets {
             let item = place(item_of(reply), part);
             writes.push(Write::Put { table: Table::Tickets, item, condition: Condition::Absent });
         }
+        if let Some(position) = position {
+            let item = place(Item::from_iter([("position".to_owned(), position)]), POSITION);
+            writes.push(Write::Put { table: Table::Tickets, item, condition: Condition::Always });
+        }
+        writes.extend(others);
         self.0.write(writes).await
+    }
+
+    /// The position of its game, as it was copied.
+    pub async fn position(&self, customer: &CustomerId, ticket: &str) -> Result<Option<Value>, StoreError> {
+        let key = Key::pair(format!("{customer}/{ticket}"), POSITION);
+        let item = self.0.get(Table::Tickets, key).await?;
+        Ok(item.and_then(|mut item| item.remove("position")))
+    }
+
+    /// Takes a ticket away with all that belongs to it. Repeated, it changes nothing.
+    pub async fn remove(&self, customer: &CustomerId, ticket: &str) -> Result<(), WriteError> {
+        let partition = format!("{customer}/{ticket}");
+        let delete = |part| Write::Delete {
+            table: Table::Tickets,
+            key: Key::pair(partition.clone(), part),
+            condition: Condition::Always,
+        };
+        let Some(head) = self.get(customer, ticket).await? else { return Ok(()) };
+        // The head last: while it is there the rest is found again.
+        let parts: Vec<i64> = (1..=i64::from(head.replies)).chain([POSITION]).collect();
+        for parts in parts.chunks(crate::MAX_WRITES) {
+            self.0.write(parts.iter().copied().map(delete).collect()).await?;
+        }
+        self.0.write(vec![delete(HEAD)]).await
     }
 
     /// One ticket.
     pub async fn get(&self, customer: &CustomerId, ticket: &str) -> Result<Option<Ticket>, StoreError> {
-        let key = Key::pair(format!("{customer}/{ticket}"), 0);
+        let key = Key::pair(format!("{customer}/{ticket}"), HEAD);
         self.0.get(Table::Tickets, key).await?.map(from_item).transpose()
     }
 
@@ -163,6 +222,33 @@ impl Tickets {
         self.by("DeskTickets", format!("{customer}/{status}"), false, paging).await
     }
 
+    /// A customer's tickets, the last changed first.
+    pub async fn of_customer(
+        &self,
+        customer: &CustomerId,
+        paging: Paging,
+    ) -> Result<Page<Ticket>, StoreError> {
+        self.by("CustomerTickets", customer.to_string(), true, paging).await
+    }
+
+    /// Tickets of all customers whose clock runs, those that are due first.
+    pub async fn running(&self, paging: Paging) -> Result<Page<(CustomerId, Ticket)>, StoreError> {
+        let query = Query {
+            table: Table::Tickets,
+            index: Some("RunningClocks"),
+            partition: RUNNING.to_owned(),
+            from: None,
+            descending: false,
+            paging,
+        };
+        self.0.query(query).await?.try_map(|item| {
+            let customer = item.get("customer").and_then(Value::as_str).unwrap_or_default();
+            let customer =
+                CustomerId::new(customer).map_err(|error| StoreError::Unreadable(error.to_string()))?;
+            Ok((customer, from_item(item)?))
+        })
+    }
+
     async fn by(
         &self,
         index: &'static str,
@@ -184,5 +270,6 @@ fn from_item(mut item: Item) -> Result<Ticket, StoreError> {
             *text = bare.to_owned();
         }
     }
-    typed(item)
+    let clock_runs = item.contains_key("clock");
+    Ok(Ticket { clock_runs, ..typed(item)? })
 }

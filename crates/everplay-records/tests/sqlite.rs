@@ -52,3 +52,30 @@ async fn queries_of_an_index_use_it() {
         .unwrap();
     assert!(plan.contains("USING INDEX GamesPlayerGames"), "{plan}");
 }
+
+/// A file of an earlier release is brought to this one, with what is in it.
+#[tokio::test]
+async fn an_earlier_file_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("records.sqlite");
+    let store = SqliteRecordStore::open(&path).unwrap();
+    let item = item_of(&json!({ "connectionId": "default/a", "version": 1 }));
+    let put = Write::Put { table: Table::Line, item: item.clone(), condition: Condition::Absent };
+    store.write(vec![put]).await.unwrap();
+    drop(store);
+    let earlier = "DROP TABLE Notices; DROP TABLE Articles; DROP INDEX TicketsRunningClocks;
+                   DROP INDEX TicketsCustomerTickets; PRAGMA user_version=1;";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(earlier).unwrap();
+    let store = SqliteRecordStore::open(&path).unwrap();
+    assert_eq!(store.get(Table::Line, Key::single("default/a")).await.unwrap(), Some(item));
+    suite::all(Arc::new(store)).await;
+}
+
+#[test]
+fn a_later_file_is_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("records.sqlite");
+    drop(SqliteRecordStore::open(&path).unwrap());
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
+    assert!(matches!(SqliteRecordStore::open(&path), Err(OpenError::Foreign { format: 3, .. })));
+}
