@@ -85,7 +85,7 @@ async fn dispatch(
     if let Some(route) = MatchRoute::parse(target) {
         if request.method() != Method::POST {
             let refusal =
-                Envelope::new(StatusCode::NOT_FOUND, "not_found", "matchmaking takes POST requests");
+                Envelope::new(StatusCode::NOT_FOUND, "NOT_FOUND", "matchmaking takes POST requests");
             return (Route::Matchmake, refusal.response(id));
         }
         let (method, name, dialect) = (route.method.to_owned(), route.name.to_owned(), route.dialect);
@@ -113,7 +113,7 @@ async fn dispatch(
         Some(Bound::Time) => {
             shared.metrics.refuse(Refusal::BodyTimeout);
             let message = "the request's body did not arrive in time";
-            Envelope::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message).response(id)
+            Envelope::new(StatusCode::REQUEST_TIMEOUT, "BODY_TOO_SLOW", message).response(id)
         }
     };
     (Route::App, response)
@@ -149,7 +149,7 @@ fn no_content() -> Response<Body> {
 }
 
 fn too_large(id: &RequestId) -> Response<Body> {
-    Envelope::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the request's body is too large")
+    Envelope::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "the request's body is too large")
         .response(id)
 }
 
@@ -161,8 +161,8 @@ fn is_bare_refusal(response: &Response<Body>) -> bool {
 
 fn envelope_of(bare: Response<Body>, id: &RequestId) -> Response<Body> {
     let (code, message) = match bare.status() {
-        StatusCode::NOT_FOUND => ("not_found", "there is nothing at this path"),
-        _ => ("method_not_allowed", "this path does not take that method"),
+        StatusCode::NOT_FOUND => ("NOT_FOUND", "there is nothing at this path"),
+        _ => ("METHOD_NOT_ALLOWED", "this path does not take that method"),
     };
     let mut response = Envelope::new(bare.status(), code, message).response(id);
     if let Some(allow) = bare.headers().get(header::ALLOW) {

@@ -468,11 +468,11 @@ async fn turn_away(mut tcp: TcpStream, refusal: Refusal) {
     let (status, code, message) = match refusal {
         Refusal::ConnectionsPerIp => {
             let status = StatusCode::TOO_MANY_REQUESTS;
-            (status, "too_many_connections_from_address", "too many connections from this address")
+            (status, "TOO_MANY_CONNECTIONS_FROM_ADDRESS", "too many connections from this address")
         }
         _ => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "too_many_connections",
+            "TOO_MANY_CONNECTIONS",
             "the server has no room for another connection",
         ),
     };

@@ -14,4 +14,4 @@ pub use codes::{CloseCode, ErrorCode};
 pub use identity::{Identity, Role, Roles};
 pub use ids::{AccountId, CustomerId, IdError, LoginId, MAX_ID_LEN, ProcessId, RoomId, RoomKey, SessionId};
 pub use ownership::{Epoch, Incarnation, Nonce, Seq, Token};
-pub use time::Millis;
+pub use time::{Millis, timestamp};

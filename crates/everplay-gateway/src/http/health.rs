@@ -30,7 +30,7 @@ pub(super) fn answer(
         "/health/ready" => match shared.readiness() {
             Readiness::Ready => json_response(StatusCode::OK, json!({"status": "ready"}).to_string()),
             Readiness::NotReady(reason) => {
-                Envelope::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", &reason).response(id)
+                Envelope::new(StatusCode::SERVICE_UNAVAILABLE, "NOT_READY", &reason).response(id)
             }
         },
         "/health" => {

@@ -43,7 +43,7 @@ pub(crate) fn answer(
     if shared.phase() >= Phase::Closing {
         shared.metrics.refuse(Refusal::Draining);
         let refusal = "the server is shutting down";
-        return Envelope::new(StatusCode::SERVICE_UNAVAILABLE, "draining", refusal).response(&id);
+        return Envelope::new(StatusCode::SERVICE_UNAVAILABLE, "DRAINING", refusal).response(&id);
     }
     let accept = match check(request.method(), request.version(), request.headers()) {
         Ok(accept) => accept,
@@ -136,7 +136,7 @@ fn refuse(shared: &Shared, id: &RequestId, problem: Problem) -> Response<Body> {
         Problem::Key => (StatusCode::BAD_REQUEST, "sec-websocket-key is not 16 bytes in base64"),
         Problem::Url(message) => (StatusCode::BAD_REQUEST, message.as_str()),
     };
-    let mut response = Envelope::new(status, "bad_upgrade", message).response(id);
+    let mut response = Envelope::new(status, "BAD_UPGRADE", message).response(id);
     match problem {
         Problem::Method => response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET")),
         Problem::WebSocketVersion => {

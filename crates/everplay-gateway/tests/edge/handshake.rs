@@ -49,7 +49,7 @@ async fn handshakes_that_are_none_are_refused() {
         if status == 101 {
             assert_eq!(answer.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
         } else {
-            assert_eq!(answer.envelope_code(), "bad_upgrade");
+            assert_eq!(answer.envelope_code(), "BAD_UPGRADE");
         }
     }
 }

@@ -84,7 +84,7 @@ async fn health_tells_life_from_readiness() {
     assert_eq!(world.get("/health/ready").await.status, 200);
     *world.rooms.not_ready.lock().unwrap() = Some("restoring rooms".to_owned());
     let answer = world.get("/health/ready").await;
-    assert_eq!((answer.status, answer.envelope_code().as_str()), (503, "not_ready"));
+    assert_eq!((answer.status, answer.envelope_code().as_str()), (503, "NOT_READY"));
     assert_eq!(world.get("/health/live").await.status, 200);
     let answer = world.get("/health").await;
     let details = answer.json();
@@ -127,9 +127,9 @@ async fn other_paths_are_the_applications() {
     assert_eq!(world.get("/hello").await.body, "hi");
     assert_eq!(world.get("/own").await.body, "mine");
     assert_eq!(world.get("/metrics").await.body, "# metrics");
-    assert_eq!(world.get("/nowhere").await.envelope_code(), "not_found");
+    assert_eq!(world.get("/nowhere").await.envelope_code(), "NOT_FOUND");
     let answer = world.post("/hello", "").await;
-    assert_eq!((answer.status, answer.envelope_code().as_str()), (405, "method_not_allowed"));
+    assert_eq!((answer.status, answer.envelope_code().as_str()), (405, "METHOD_NOT_ALLOWED"));
     assert_eq!(world.get("/matchmake/join/echo").await.status, 404);
     // The bound on bodies holds for them too.
     assert_eq!(world.post("/upload", "12345").await.body, "5");
@@ -260,7 +260,7 @@ async fn sockets_over_the_bound_are_answered() {
     world.until("two sockets", |world| world.handle.sockets() == 2).await;
     let mut third = world.tcp().await;
     let answer = Answer::read(&mut third).await;
-    assert_eq!((answer.status, answer.envelope_code().as_str()), (503, "too_many_connections"));
+    assert_eq!((answer.status, answer.envelope_code().as_str()), (503, "TOO_MANY_CONNECTIONS"));
     drop(first);
     world.until("one socket", |world| world.handle.sockets() == 1).await;
     assert_eq!(world.get("/health/live").await.status, 200);
@@ -276,7 +276,7 @@ async fn sockets_of_one_address_are_bounded() {
     world.until("a socket", |world| world.handle.sockets() == 1).await;
     let mut second = world.tcp().await;
     let answer = Answer::read(&mut second).await;
-    assert_eq!((answer.status, answer.envelope_code().as_str()), (429, "too_many_connections_from_address"));
+    assert_eq!((answer.status, answer.envelope_code().as_str()), (429, "TOO_MANY_CONNECTIONS_FROM_ADDRESS"));
     drop(first);
     world.until("no socket", |world| world.handle.sockets() == 0).await;
     assert_eq!(world.get("/health/live").await.status, 200);
