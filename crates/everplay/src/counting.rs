@@ -13,8 +13,9 @@
 //! Both are asked again until they have taken an event, so each may be away for as long as it likes: see docs/events.md.
 
 use crate::config::{Config, Stores};
+use crate::personal::{Histories, Standings};
 use crate::{Error, Result};
-use everplay_accounts::Accounts;
+use everplay_accounts::{AccountError, Accounts, PersonalData};
 use everplay_boards::{
     BoardStore, Boards, BoardsOptions, GameResult, Outcome, ResultPlayer, Source, SqliteBoardStore, rules,
 };
@@ -49,8 +50,14 @@ impl Counting {
 
     /// What takes the events of rooms.
     pub(crate) fn events(&self, accounts: &Accounts) -> Events {
+        let keep = KeepGames { games: self.games.clone(), accounts: accounts.clone() };
         let count = CountGames { boards: self.boards.clone(), accounts: accounts.clone() };
-        Events::to(vec![Arc::new(KeepGames(self.games.clone())), Arc::new(count)])
+        Events::to(vec![Arc::new(keep), Arc::new(count)])
+    }
+
+    /// What of this belongs to a player.
+    pub(crate) fn personal(&self) -> Vec<Arc<dyn PersonalData>> {
+        vec![Arc::new(Standings(self.boards.clone())), Arc::new(Histories(self.games.clone()))]
     }
 }
 
@@ -156,9 +163,21 @@ fn read(events: &[Arc<RoomEvent>]) -> std::result::Result<Vec<(Arc<RoomEvent>, F
     events.iter().enumerate().map(one).collect()
 }
 
+/// Name of a player whose account was deleted while the game was on; as it is in what was kept before.
+const FORGOTTEN: &str = "Forgotten";
+
+/// Whether an account was deleted. Without an answer it counts as being there.
+async fn is_gone(accounts: &Accounts, event: &RoomEvent, account: &str) -> bool {
+    let profile = accounts.profile(&event.room.customer, account).await;
+    matches!(profile, Err(AccountError::NotFound(_)))
+}
+
 /// Keeps every game, with its moves, for histories.
 #[derive(Debug)]
-struct KeepGames(Games);
+struct KeepGames {
+    games: Games,
+    accounts: Accounts,
+}
 
 impl EventConsumer for KeepGames {
     fn name(&self) -> &'static str {
@@ -170,9 +189,17 @@ impl EventConsumer for KeepGames {
     }
 
     fn take(&self, events: Vec<Arc<RoomEvent>>) -> Pending<std::result::Result<(), TakeError>> {
-        let games = self.0.clone();
+        let (games, accounts) = (self.games.clone(), self.accounts.clone());
         Box::pin(async move {
-            for (at, (event, finished)) in read(&events)?.into_iter().enumerate() {
+            for (at, (event, mut finished)) in read(&events)?.into_iter().enumerate() {
+                for player in &mut finished.players {
+                    if let Some(account) = &player.user
+                        && is_gone(&accounts, &event, account).await
+                    {
+                        player.user = Some("forgotten".to_owned());
+                        player.name = FORGOTTEN.to_owned();
+                    }
+                }
                 let (id, game, moves) = kept(&event, finished);
                 games.save(&event.room.customer, &id, &game, &moves).await.map_err(|error| {
                     match error.is_passing() {
@@ -248,9 +275,12 @@ impl EventConsumer for CountGames {
             for (event, finished) in read(&events)? {
                 let Some(mut result) = counted(&event, finished) else { continue };
                 for player in &mut result.players {
-                    let profile = accounts.profile(&event.room.customer, &player.player).await;
-                    // Without an answer the region stays what it was.
-                    player.region = profile.ok().map(|profile| profile.region.unwrap_or_default());
+                    match accounts.profile(&event.room.customer, &player.player).await {
+                        Ok(profile) => player.region = Some(profile.region.unwrap_or_default()),
+                        Err(AccountError::NotFound(_)) => player.name = FORGOTTEN.to_owned(),
+                        // Without an answer the region stays what it was.
+                        Err(_) => {}
+                    }
                 }
                 results.push(result);
             }

@@ -29,6 +29,7 @@ mod error;
 mod inspect;
 mod logs;
 mod pages;
+mod personal;
 pub mod prelude;
 mod rooms;
 mod server;

@@ -40,10 +40,11 @@ impl Services {
             let smtp = SmtpMail::new(&config.smtp_url.0, &config.mail_from).map_err(Error::Store)?;
             parts.mailer = Arc::new(smtp);
         }
+        let counting = Counting::open(config).await?;
+        parts.personal = counting.personal();
         let accounts = Accounts::start(parts).await.map_err(|error| Error::Store(error.to_string()))?;
         let doors = Arc::new(Doors::new(accounts.clone()));
         let watching = tokio::spawn(doors::watch(Arc::downgrade(&doors), accounts.endings()));
-        let counting = Counting::open(config).await?;
         Ok(Services { accounts, doors, counting, watching })
     }
 
