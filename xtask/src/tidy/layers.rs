@@ -15,7 +15,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("everplay-records", &["everplay-types"]),
     ("everplay-accounts", &["everplay-types"]),
     ("everplay-boards", &["everplay-types"]),
+    ("everplay-support", &["everplay-types", "everplay-records"]),
     ("everplay-cluster", &["everplay-types", "everplay-wire", "everplay-room"]),
+    ("everplay-matchmaker", &["everplay-types"]),
     (
         "everplay-node",
         &[
@@ -33,8 +35,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Values and rules: no runtime, socket, file, clock or thread.
-pub(super) const PURE: [&str; 5] =
-    ["everplay-types", "everplay-schema", "everplay-wire", "everplay-room", "everplay-cluster"];
+pub(super) const PURE: [&str; 6] = [
+    "everplay-types",
+    "everplay-schema",
+    "everplay-wire",
+    "everplay-room",
+    "everplay-cluster",
+    "everplay-matchmaker",
+];
 
 /// What brings in the outside world.
 const IMPURE: [&str; 10] = [
