@@ -55,7 +55,7 @@ export function toast(text: string): void {
 }
 
 /** Asks before something that cannot be undone. Esc and the first button say no. */
-export function confirm(question: string, explanation: string, yes: string): Promise<boolean> {
+export function confirm(question: string, explanation: string, yes: string, no = "Keep playing"): Promise<boolean> {
   return new Promise((resolve) => {
     const dialog = h(
       "dialog",
@@ -65,7 +65,7 @@ export function confirm(question: string, explanation: string, yes: string): Pro
       h(
         "div",
         { class: "row end" },
-        h("button", { type: "button", class: "button quiet", onclick: () => dialog.close("no") }, "Keep playing"),
+        h("button", { type: "button", class: "button quiet", onclick: () => dialog.close("no") }, no),
         h("button", { type: "button", class: "button", onclick: () => dialog.close("yes") }, yes),
       ),
     );

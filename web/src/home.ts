@@ -1,17 +1,14 @@
 /** The arcade: a name, and the ways into a game. */
+import { user } from "./account/session";
 import { h, markPicture, s, toast } from "./dom";
 import { sentence } from "./errors";
-import { pasted } from "./route";
+import { NAME_LENGTH, playerName, saveName, savedName } from "./name";
+import { pageHash, pasted } from "./route";
 import { botsField, spaceship } from "./spaaace/door";
 import type { Wishes } from "./spaaace/flight";
 import { type Options, Table } from "./table";
 
-const NAME = "everplay.name";
 const LEVEL = "everplay.level";
-const NAME_LENGTH = 20;
-
-/** What was entered last time, on this device only. */
-export const savedName = (): string => localStorage.getItem(NAME) ?? "";
 
 export interface Paths {
   enter(table: Table): void;
@@ -36,7 +33,7 @@ export function home(paths: Paths): HTMLElement {
 
   const bots = botsField();
   const takeOff = (enter: (name: string) => Promise<void>) => (event: Event) => {
-    localStorage.setItem(NAME, name.value.trim());
+    if (!user()) saveName(name.value);
     const button = event.currentTarget as HTMLElement;
     if (button.getAttribute("aria-busy")) return;
     button.setAttribute("aria-busy", "true");
@@ -66,7 +63,7 @@ export function home(paths: Paths): HTMLElement {
     h(
       "section",
       { class: "panel", "aria-label": "Start a game" },
-      h("div", { class: "field" }, h("label", { for: "name" }, "Your name"), name),
+      whoPlays(name),
       h("button", { type: "button", class: "button primary big", onclick: open((o) => Table.quick(o)) }, "Quick match"),
       h(
         "div",
@@ -127,7 +124,7 @@ export function invitation(id: string, paths: Paths): HTMLElement {
       { class: "panel" },
       h("h1", {}, "You are invited to a game"),
       h("p", { class: "lead" }, "Tic-tac-toe. If both seats are taken, you watch."),
-      h("div", { class: "field" }, h("label", { for: "name" }, "Your name"), name),
+      whoPlays(name),
       h("button", { type: "button", class: "button primary big", onclick: open((o) => Table.join(id, { ...o, mode: "private" })) }, "Play"),
       h("button", { type: "button", class: "button", onclick: open((o) => Table.join(id, { ...o, mode: "watch" })) }, "Watch"),
     ),
@@ -137,8 +134,16 @@ export function invitation(id: string, paths: Paths): HTMLElement {
 function nameField(): HTMLInputElement {
   return h("input", {
     type: "text", id: "name", maxlength: NAME_LENGTH, autocomplete: "nickname", spellcheck: "false",
-    placeholder: "Player", value: savedName(),
+    placeholder: "Player", value: user() ? playerName() : savedName(),
   });
+}
+
+/** A name for this device; an account brings its own, and has its games counted. */
+function whoPlays(name: HTMLInputElement): HTMLElement {
+  const me = user();
+  if (me) return h("p", { class: "plays" }, "You play as ", h("a", { href: pageHash("profile") }, me.displayName), "; games with others count.");
+  return h("div", { class: "field" }, h("label", { for: "name" }, "Your name"), name,
+    h("p", { class: "hint" }, h("a", { href: pageHash("sign-in") }, "Sign in"), " to have your games counted."));
 }
 
 /** Makes a click handler that enters a room once, however often it is clicked. */
@@ -149,7 +154,7 @@ function opener(paths: Paths, name: HTMLInputElement) {
     busy = true;
     const button = event.currentTarget as HTMLElement;
     button.setAttribute("aria-busy", "true");
-    localStorage.setItem(NAME, name.value.trim());
+    if (!user()) saveName(name.value);
     try {
       paths.enter(await enter({ name: name.value.trim() || "Player" }));
     } catch (error) {

@@ -1,20 +1,43 @@
 /** Shows what the address asks for, and keeps the one table we sit at. */
+import { onChange, user } from "./account/session";
+import { words } from "./api/refusal";
 import { h, toast } from "./dom";
 import { sentence } from "./errors";
 import { GameView } from "./game";
-import { type Paths, home, invitation, savedName } from "./home";
-import { arenaHash, parse, roomHash } from "./route";
+import { header } from "./header";
+import { type Paths, home, invitation } from "./home";
+import { playerName } from "./name";
+import type { Open, Page } from "./pages/page";
+import { type PageName, type PageRoute, arenaHash, parse, roomHash } from "./route";
 import { Door } from "./spaaace/door";
-import { hasSeat } from "./seat";
+import { hasSeat, sdk } from "./seat";
 import { Table } from "./table";
 
-const main = document.getElementById("main")!;
-let view: { id: string; watch: boolean; game: GameView } | null = null;
+/** The pages beside the games, each loaded when it is first opened. */
+const sign = () => import("./pages/sign");
+const PAGES: Record<PageName, () => Promise<{ open: Open }>> = {
+  "sign-in": sign,
+  register: sign,
+  forgot: sign,
+  profile: () => import("./pages/profile"),
+  player: () => import("./pages/profile"),
+  played: () => import("./pages/played"),
+  account: () => import("./pages/account"),
+  leaderboard: () => import("./pages/leaderboard"),
+};
 
-const door = new Door({ show, goto, failed, name: savedName });
+const main = document.getElementById("main")!;
+const mark = header();
+let view: { id: string; watch: boolean; game: GameView } | null = null;
+let page: Page | null = null;
+let shownTo = user()?.id ?? null;
+
+const door = new Door({ show, goto, failed, name: playerName });
 const paths: Paths = { enter, goto: ({ at, id }, watch) => goto((at === "arena" ? arenaHash : roomHash)(id, watch)), arena: (options) => door.enter(options), ownArena: (wishes) => door.create(wishes) };
 
 function show(title: string, content: HTMLElement): void {
+  page?.close?.();
+  page = null;
   document.title = title;
   main.replaceChildren(content);
 }
@@ -39,7 +62,7 @@ function enter(table: Table): void {
       void old.leave();
       view?.game.close();
       view = null;
-      Table.quick({ name: savedName() || "Player" }).then(enter, failed);
+      Table.quick({ name: playerName() || "Player" }).then(enter, failed);
     },
     resume: (id) => {
       view?.game.close();
@@ -79,8 +102,28 @@ async function resume(id: string): Promise<void> {
   show("Invitation · Everplay", invitation(id, paths));
 }
 
+/** Shows a page beside the games. */
+async function turn(at: PageRoute): Promise<void> {
+  const asked = location.hash;
+  try {
+    const { open } = await PAGES[at.page]();
+    if (location.hash !== asked) return;
+    const next = open(at);
+    show(`${next.title} · Everplay`, next.element);
+    page = next;
+  } catch {
+    if (location.hash !== asked) return;
+    show("Everplay", h("div", { class: "invite" }, h("section", { class: "panel" },
+      h("h1", {}, "The page did not arrive"),
+      h("button", { type: "button", class: "button primary", onclick: () => void turn(at) }, "Try again"))));
+  }
+  window.scrollTo(0, 0);
+  main.focus({ preventScroll: true });
+}
+
 async function route(): Promise<void> {
   const at = parse(location.hash);
+  mark(at);
   if (at.at !== "arena" || at.id !== door.id) await door.leave();
   if (view && (at.at !== "room" || at.id !== view.id)) {
     // Walking away from a game in progress is asked about, whichever way one walks.
@@ -100,11 +143,12 @@ async function route(): Promise<void> {
     return;
   }
   if (at.at === "home") return show("Everplay", home(paths));
+  if (at.at === "page") return turn(at);
   if (at.at === "arena") return door.open(at.id, at.watch);
   if (hasSeat(at.id)) return resume(at.id);
   if (at.watch) {
     show("Tic-tac-toe · Everplay", h("p", { class: "loading" }, "Entering the room…"));
-    return Table.join(at.id, { name: savedName() || "Watcher", mode: "watch" }).then(enter, failed);
+    return Table.join(at.id, { name: playerName() || "Watcher", mode: "watch" }).then(enter, failed);
   }
   show("Invitation · Everplay", invitation(at.id, paths));
 }
@@ -114,4 +158,15 @@ document.querySelector(".skip")?.addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
+onChange((_, ended) => {
+  if (ended) toast(ended.code === "BANNED" ? words(ended) : "Your sign-in has ended. Sign in again.");
+  const at = parse(location.hash);
+  // Pages show what somebody else saw no longer; games go on until they end.
+  const now = user()?.id ?? null;
+  if (now === shownTo) return;
+  shownTo = now;
+  if (at.at === "home" || (at.at === "page" && !["sign-in", "register", "forgot"].includes(at.page))) void route();
+});
 void route();
+// Whoever looks at the arcade will want to play: the SDK is there when they do.
+(window.requestIdleCallback ?? setTimeout)(() => void sdk().catch(() => undefined));

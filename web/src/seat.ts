@@ -7,11 +7,19 @@
  *
  * The reconnection token outlives a reload of the page in the tab's session storage, never in the address.
  */
-import { Client, type Room } from "@colyseus/sdk";
+import type { Client, Room } from "@colyseus/sdk";
+import { freshToken } from "./account/session";
 
 export type Link = "live" | "reconnecting" | "ended";
 
-export const client = () => new Client(location.origin);
+/** The SDK, which the pages without a room do without. */
+export const sdk = () => import("@colyseus/sdk");
+
+/** Rooms as seen by whoever is signed in: the SDK finds the token where the session keeps it. */
+export async function client(): Promise<Client> {
+  const [{ Client }] = await Promise.all([sdk(), freshToken()]);
+  return new Client(location.origin);
+}
 
 const key = (id: string) => `everplay.seat.${id}`;
 
@@ -41,7 +49,7 @@ export async function takeBack(id: string): Promise<Room | null> {
   const token = sessionStorage.getItem(key(id));
   if (!token) return null;
   try {
-    return await client().reconnect(token);
+    return await (await client()).reconnect(token);
   } catch (error) {
     // Only a server that answered can say that the seat is gone.
     if (typeof (error as { code?: unknown }).code === "number") forget(id);

@@ -53,15 +53,15 @@ export class Table {
   }
 
   static async quick(options: Options): Promise<Table> {
-    return new Table(await client().joinOrCreate(ROOM, { ...options, mode: "quick" }));
+    return new Table(await (await client()).joinOrCreate(ROOM, { ...options, mode: "quick" }));
   }
 
   static async create(options: Options): Promise<Table> {
-    return new Table(await client().create(ROOM, options));
+    return new Table(await (await client()).create(ROOM, options));
   }
 
   static async join(id: string, options: Options): Promise<Table> {
-    return new Table(await client().joinById(id, options));
+    return new Table(await (await client()).joinById(id, options));
   }
 
   /** Back into the seat this tab had; null when it had none or lost it. */

@@ -8,14 +8,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What lies in web/ without being a source of the page.
-const NOT_SOURCES: [&str; 2] = ["node_modules", "dist"];
+const NOT_SOURCES: [&str; 3] = ["node_modules", "dist", "generated"];
+
+/// What the page's client of the services is made from.
+const API_DOCUMENT: &str = "crates/everplay-api/tests/openapi.json";
 
 /// Builds the page unless the one there was built from the same sources.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     let web = workspace.path("web");
     heading("the page");
     npm::install(&web)?;
-    let wanted = npm::fingerprint(&sources(&web)?)?;
+    let mut sources = sources(&web)?;
+    sources.push(workspace.path(API_DOCUMENT));
+    let wanted = npm::fingerprint(&sources)?;
     let note = web.join("node_modules/.built");
     let page = web.join("dist/index.html");
     if page.is_file() && fs::read_to_string(&note).is_ok_and(|built| built == wanted) {

@@ -68,16 +68,16 @@ export class Flight {
 
   /** Into whichever arena is open. */
   static async enter(options: Options): Promise<Flight> {
-    return new Flight(await client().joinOrCreate(ROOM, options));
+    return new Flight(await (await client()).joinOrCreate(ROOM, options));
   }
 
   /** Into an arena of one's own. */
   static async create(wishes: Wishes): Promise<Flight> {
-    return new Flight(await client().create(ROOM, wishes));
+    return new Flight(await (await client()).create(ROOM, wishes));
   }
 
   static async join(id: string, options: Options): Promise<Flight> {
-    return new Flight(await client().joinById(id, options));
+    return new Flight(await (await client()).joinById(id, options));
   }
 
   /** Back into the seat this tab had; null when it had none. */

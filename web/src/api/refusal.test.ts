@@ -1,0 +1,40 @@
+import { describe, expect, it } from "vitest";
+import { Refusal, fieldOf, offline, refusal, words } from "./refusal";
+
+const envelope = (code: string, message = "", details: unknown = null) => ({
+  error: { code, message, details, timestamp: "2026-01-31T12:00:00.000Z", requestId: "r" },
+});
+
+describe("refusals", () => {
+  it("are read from the envelope, from the SDK's form and from nothing at all", () => {
+    expect(refusal(404, envelope("NOT_FOUND"))).toMatchObject({ code: "NOT_FOUND", status: 404, passing: false });
+    expect(refusal(401, { error: "second_factor_required", challenge: "c" })).toMatchObject({ code: "second_factor_required", details: { challenge: "c" } });
+    for (const body of [null, undefined, "<html>", 7, [], { error: null }]) {
+      expect(refusal(502, body)).toMatchObject({ code: "INTERNAL", passing: true });
+    }
+  });
+
+  it("are told in words", () => {
+    expect(words(refusal(401, { error: "invalid_credentials" }))).toBe("That address and password do not belong together.");
+    expect(words(refusal(404, envelope("NOT_FOUND", "there is no such ticket")))).toBe("There is no such thing any more.");
+    expect(words(offline())).toMatch(/does not answer/);
+    expect(words(new TypeError("x is not a function"))).toBe("Something broke on our side.");
+    expect(words(refusal(403, { error: "banned", reason: "spam", until: null }))).toBe("This account is banned: spam.");
+    expect(words(refusal(409, envelope("TICKET_CLOSED", "the ticket is closed")))).toBe("The ticket is closed.");
+  });
+
+  it("name the field they are about", () => {
+    const refused = refusal(400, envelope("INVALID_REQUEST", "1 to 50 characters", { field: "displayName" }));
+    expect(fieldOf(refused)).toBe("displayName");
+    expect(words(refused)).toBe("Display name: 1 to 50 characters.");
+  });
+
+  it("say when to come again", () => {
+    const told = (seconds: string | null) => words(refusal(429, envelope("RATE_LIMITED"), seconds));
+    expect(told("1")).toBe("Too many requests. Try again in a second.");
+    expect(told("30")).toBe("Too many requests. Try again in 30 seconds.");
+    expect(told("100")).toBe("Too many requests. Try again in 2 minutes.");
+    expect(told("soon")).toBe("Too many requests. Try again in a moment.");
+    expect(new Refusal("X", 429, "").passing).toBe(true);
+  });
+});

@@ -1,0 +1,43 @@
+/** The top of every page: where one can go, and who one is. */
+import { user, onChange } from "./account/session";
+import { h } from "./dom";
+import { type Route, pageHash } from "./route";
+
+const PLACES = [
+  { name: "Play", hash: "#/", of: ["home", "room", "arena"] },
+  { name: "Leaderboard", hash: pageHash("leaderboard"), of: ["leaderboard", "player"] },
+];
+
+/** Draws the header; the answer marks where we are. */
+export function header(): (route: Route) => void {
+  const nav = document.getElementById("nav")!;
+  const account = document.getElementById("account")!;
+  const links = PLACES.map(({ name, hash }) => h("a", { href: hash }, name));
+  nav.replaceChildren(...links);
+  let here: Route = { at: "home" };
+
+  const draw = () => {
+    const me = user();
+    const place = here.at === "page" ? here.page : here.at;
+    PLACES.forEach(({ of }, index) => {
+      if (of.includes(place)) links[index]!.setAttribute("aria-current", "page");
+      else links[index]!.removeAttribute("aria-current");
+    });
+    const next = here.at === "page" && ["sign-in", "register", "forgot"].includes(here.page) ? "" : location.hash;
+    const way = me
+      ? h("a", { class: "me", href: pageHash("profile") }, h("span", { class: "dot", "aria-hidden": "true" }), h("span", { class: "me-name" }, me.displayName), me.anonymous ? h("span", { class: "tag" }, "guest") : null)
+      : h("a", { class: "me out", href: pageHash("sign-in", [], { next: next === "#/" ? "" : next }) }, "Sign in");
+    if (place === "profile" || place === "account" || place === "sign-in") way.setAttribute("aria-current", "page");
+    account.replaceChildren(way);
+  };
+  onChange(draw);
+  draw();
+
+  const menu = document.getElementById("menu")!;
+  nav.addEventListener("toggle", (event) => menu.setAttribute("aria-expanded", String((event as ToggleEvent).newState === "open")));
+  return (route) => {
+    here = route;
+    if (nav.matches(":popover-open")) nav.hidePopover();
+    draw();
+  };
+}

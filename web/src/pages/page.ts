@@ -1,0 +1,160 @@
+/** What the pages beside the games are made of: loading, refusals, forms, marks of staleness. */
+import { words, fieldOf } from "../api/refusal";
+import { h } from "../dom";
+import type { PageRoute } from "../route";
+import { since } from "./model";
+import "./pages.css";
+
+/** A page that is shown until its address is left. */
+export interface Page {
+  title: string;
+  element: HTMLElement;
+  /** Stops what goes on by itself. */
+  close?(): void;
+}
+
+/** Every module of a page exports one of these. */
+export type Open = (at: PageRoute) => Page;
+
+/** A part of a page that comes from the server: says that it loads, what went wrong, and offers to try again. */
+export class Loaded<T> {
+  readonly element = h("div", { class: "loaded", "aria-busy": "true" }, h("p", { class: "quiet", role: "status" }, "Loading…"));
+  #load: () => Promise<T>;
+  #view: (value: T) => Node | Node[];
+  #turn = 0;
+  #shown = false;
+
+  constructor(load: () => Promise<T>, view: (value: T) => Node | Node[]) {
+    this.#load = load;
+    this.#view = view;
+    void this.again();
+  }
+
+  /** Asks anew. What is shown stays until there is an answer, and through a refusal. */
+  async again(): Promise<void> {
+    const turn = ++this.#turn;
+    this.element.setAttribute("aria-busy", "true");
+    try {
+      const value = await this.#load();
+      // An answer to an older question comes too late.
+      if (turn !== this.#turn) return;
+      this.show(value);
+    } catch (error) {
+      if (turn !== this.#turn) return;
+      this.element.removeAttribute("aria-busy");
+      const late = h("div", { class: "problem late", role: "alert" }, h("p", {}, words(error)),
+        h("button", { type: "button", class: "button small", onclick: () => void this.again() }, "Try again"));
+      this.element.querySelector(".late")?.remove();
+      if (this.#shown) this.element.prepend(late);
+      else this.element.replaceChildren(late);
+    }
+  }
+
+  /** Shows what is known without asking. */
+  show(value: T): void {
+    this.#shown = true;
+    this.element.removeAttribute("aria-busy");
+    this.element.replaceChildren(...[this.#view(value)].flat());
+  }
+}
+
+/** Asks anew from time to time while somebody looks. Returns what stops it. */
+export function every(ms: number, act: () => void): () => void {
+  const timer = setInterval(() => document.visibilityState === "visible" && act(), ms);
+  return () => clearInterval(timer);
+}
+
+/** A labelled input. */
+export function field(label: string, input: HTMLElement, hint = ""): HTMLElement {
+  const id = input.id;
+  if (hint) input.setAttribute("aria-describedby", `${id}-hint`);
+  return h("div", { class: "field" }, h("label", { for: id }, label), input, hint ? h("p", { class: "hint", id: `${id}-hint` }, hint) : null);
+}
+
+/** A form that sends itself once at a time and says what went wrong beside its button. */
+export function form(
+  options: { label: string; button: string; look?: string; aside?: Node | null; act: () => Promise<unknown> },
+  ...fields: (Node | null)[]
+): HTMLFormElement {
+  const problem = h("p", { class: "problem", role: "alert", hidden: true });
+  const button = h("button", { type: "submit", class: options.look ?? "button primary" }, options.button);
+  const element = h("form", { class: "form", "aria-label": options.label, novalidate: true }, ...fields, problem,
+    h("div", { class: "row" }, button, options.aside ?? null));
+  let busy = false;
+  const say = (text: string) => {
+    problem.textContent = text;
+    problem.hidden = text === "";
+  };
+  element.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (busy) return;
+    const invalid = element.querySelector<HTMLInputElement>(":invalid:not(fieldset)");
+    if (invalid) {
+      say(`${invalid.labels?.[0]?.textContent ?? "A field"}: ${invalid.validationMessage}`);
+      return invalid.focus();
+    }
+    busy = true;
+    button.setAttribute("aria-busy", "true");
+    say("");
+    try {
+      await options.act();
+    } catch (error) {
+      say(words(error));
+      const name = fieldOf(error);
+      element.querySelector<HTMLElement>(name ? `[name="${CSS.escape(name)}"]` : "input, textarea, select")?.focus();
+    } finally {
+      busy = false;
+      button.removeAttribute("aria-busy");
+    }
+  });
+  return element;
+}
+
+/** A button that acts once at a time; what goes wrong is for the caller's `failed`. */
+export function action(label: string, act: () => Promise<unknown> | void, failed: (text: string) => void, look = "button"): HTMLButtonElement {
+  const button = h("button", { type: "button", class: look }, label);
+  button.addEventListener("click", async () => {
+    if (button.getAttribute("aria-busy")) return;
+    button.setAttribute("aria-busy", "true");
+    try {
+      await act();
+    } catch (error) {
+      failed(words(error));
+    } finally {
+      button.removeAttribute("aria-busy");
+    }
+  });
+  return button;
+}
+
+/** Says that an answer may lack the newest; nothing when it does not. */
+export function staleMark(answer: { stale: boolean; asOf: string }): HTMLElement | null {
+  if (!answer.stale) return null;
+  return h("p", { class: "stale", role: "status" }, `As of ${since(answer.asOf, Date.now())}: the newest results may be missing.`);
+}
+
+/** What a page shows to somebody it needs to know. */
+export function signInFirst(why: string): HTMLElement {
+  const back = encodeURIComponent(location.hash);
+  return h("div", { class: "invite" }, h("section", { class: "panel" },
+    h("h1", {}, "Sign in first"),
+    h("p", { class: "lead" }, why),
+    h("a", { class: "button primary big", href: `#/sign-in?next=${back}` }, "Sign in"),
+    h("a", { class: "button", href: "#/" }, "To the arcade")));
+}
+
+/** A list that has nothing in it. */
+export const nothing = (text: string, ...more: Node[]): HTMLElement => h("div", { class: "nothing" }, h("p", {}, text), ...more);
+
+/** A page's heading, with what stands beside it. */
+export const heading = (title: string, lead: string, ...beside: Node[]): HTMLElement =>
+  h("div", { class: "page-head" }, h("div", {}, h("h1", {}, title), lead ? h("p", { class: "lead" }, lead) : null), ...beside);
+
+export const pill = (text: string, look = ""): HTMLElement => h("span", { class: `pill ${look}`.trim() }, text);
+
+/** Options of a choice; the first column is the value. */
+export function select(id: string, options: readonly (readonly [string, string])[], value: string, changed: (value: string) => void): HTMLSelectElement {
+  const element = h("select", { id, name: id, onchange: () => changed(element.value) });
+  for (const [key, text] of options) element.append(h("option", { value: key, selected: key === value }, text));
+  return element;
+}
