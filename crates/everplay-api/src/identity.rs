@@ -45,7 +45,8 @@ pub enum Who {
 }
 
 impl Who {
-    fn principal(&self) -> Result<&Principal, ApiError> {
+    /// Whoever proved who they are; others are refused.
+    pub(crate) fn principal(&self) -> Result<&Principal, ApiError> {
         match self {
             Who::Known(principal) => Ok(principal),
             Who::Rejected(rejected) => Err((*rejected).into()),

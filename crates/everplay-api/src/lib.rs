@@ -19,11 +19,13 @@ mod csrf;
 mod document;
 mod error;
 mod extract;
+pub mod faq;
 pub mod games;
 mod headers;
 mod identity;
 mod rate;
 mod router;
+pub mod tickets;
 
 pub use caller::Caller;
 pub use document::{DOCUMENT_PATH, PAGE_PATH};

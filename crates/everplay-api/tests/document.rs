@@ -6,19 +6,41 @@ use everplay_accounts::{AccountStore, Accounts, Parts, Sealer};
 use everplay_api::Api;
 use everplay_api::auth::Origins;
 use everplay_boards::{Boards, BoardsOptions, SqliteBoardStore};
-use everplay_records::{Games, MemoryRecordStore};
+use everplay_records::{Games, MemoryRecordStore, RecordStore};
+use everplay_support::{BoxFuture, Channels, Desk, Faq, Position, Witness, WitnessError};
+use everplay_types::{CustomerId, RoomId};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::sync::Arc;
+
+struct NoGames;
+
+impl Witness for NoGames {
+    fn position<'a>(
+        &'a self,
+        _: &'a CustomerId,
+        _: &'a RoomId,
+        _: Option<u64>,
+        _: Option<u32>,
+    ) -> BoxFuture<'a, Result<Position, WitnessError>> {
+        Box::pin(async { Err(WitnessError::Unknown) })
+    }
+}
 
 async fn document() -> String {
     let parts = Parts::new(AccountStore::memory().await.unwrap(), Sealer::ephemeral());
     let accounts = Accounts::start(parts).await.unwrap();
     let standings = Arc::new(SqliteBoardStore::memory().unwrap());
+    let records: Arc<dyn RecordStore> = Arc::new(MemoryRecordStore::new());
+    let faq = Faq::new(Arc::clone(&records));
+    let channels = Channels { player_mail: true, desk_mail: false, webhook: false };
+    let desk = Desk::new(Arc::clone(&records), Arc::new(NoGames), channels);
     let api = Api::new()
         .service(everplay_api::auth::routes(accounts.clone(), Origins::default()))
         .service(everplay_api::accounts::routes(accounts))
         .service(everplay_api::boards::routes(Boards::start(standings, BoardsOptions::default())))
+        .service(everplay_api::tickets::routes(desk, faq.clone()))
+        .service(everplay_api::faq::routes(faq))
         .service(everplay_api::games::routes(Games::new(Arc::new(MemoryRecordStore::new()))));
     api.document().to_pretty_json().unwrap() + "\n"
 }

@@ -155,6 +155,9 @@ pub(crate) struct Kept {
     pub(crate) author_name: String,
     /// Since when it stands where it stands.
     pub(crate) since: u64,
+    /// Internal notes among its replies.
+    #[serde(default)]
+    pub(crate) notes: u32,
 }
 
 impl fmt::Debug for Desk {
@@ -232,7 +235,12 @@ impl Desk {
             expires_at: None,
             more: Item::new(),
         };
-        let kept = Kept { sla: Sla::begin(priority, now), author_name: author_name.to_owned(), since: now };
+        let kept = Kept {
+            sla: Sla::begin(priority, now),
+            author_name: author_name.to_owned(),
+            since: now,
+            notes: 0,
+        };
         put_kept(&mut ticket, &kept)?;
         let position = position.map(fields::written);
         self.write(customer, &ticket, &[], position, &[(Event::Opened, None)]).await.map_err(|error| {
@@ -316,6 +324,7 @@ impl Desk {
                 ticket.assignee.get_or_insert_with(|| name.clone());
             }
             ticket.replies += 1;
+            kept.notes += u32::from(new.internal);
             stand(ticket, kept, to, now);
             let reply = Reply {
                 by: by.clone(),

@@ -48,13 +48,15 @@ pub struct Opened {
     pub escalations: u32,
     /// Whether the desk is late, or ever was.
     pub overdue: bool,
+    /// Internal notes among its replies.
+    pub notes: u32,
 }
 
 impl Desk {
     /// What the desk knows of a ticket beside its fields.
     pub fn look(&self, ticket: &Ticket, now: u64) -> Result<Opened, DeskError> {
-        let Kept { sla, author_name, .. } = kept_of(ticket)?;
-        Ok(Opened { author_name, escalations: sla.escalations, overdue: sla.is_overdue(now) })
+        let Kept { sla, author_name, notes, .. } = kept_of(ticket)?;
+        Ok(Opened { author_name, escalations: sla.escalations, overdue: sla.is_overdue(now), notes })
     }
 
     /// Tickets, in pages. Bounded work: a page of a search may be short although more follow.
