@@ -36,11 +36,15 @@ impl Ambient {
         (self.wall)()
     }
 
-    /// A random text of letters, digits, `_` and `-`, 6 bits each.
+    /// A random text of letters, digits, `_` and `-`, 6 bits each; the first is a letter or a digit, because on a command
+    /// line what begins with `-` is an option.
     pub(crate) fn id(&self, len: usize) -> String {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
         let mut bytes = vec![0; len];
         (self.random)(&mut bytes);
+        if let Some(first) = bytes.first_mut() {
+            *first %= 62;
+        }
         bytes.into_iter().map(|byte| char::from(ALPHABET[usize::from(byte & 63)])).collect()
     }
 }
@@ -58,5 +62,19 @@ impl Default for Ambient {
 impl fmt::Debug for Ambient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Ambient")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_id_looks_like_an_option() {
+        for byte in 0..=u8::MAX {
+            let id = Ambient::new(move |bytes| bytes.fill(byte), || 0).id(9);
+            assert_eq!(id.len(), 9);
+            assert!(id.starts_with(|first: char| first.is_ascii_alphanumeric()), "{id}");
+        }
     }
 }
