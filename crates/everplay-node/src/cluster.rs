@@ -89,6 +89,8 @@ pub(crate) struct Cluster {
     row: NodeRow,
     start: Instant,
     draining: AtomicBool,
+    /// Rooms that are being brought here.
+    pub(crate) adopting: Mutex<BTreeSet<RoomId>>,
     /// Rooms the others were told of.
     told_rooms: AtomicU32,
     /// Raised when a room was heard of.
@@ -161,6 +163,7 @@ impl Cluster {
             asks: Asks::default(),
             holds: Holds::default(),
             strays: Mutex::default(),
+            adopting: Mutex::default(),
             row: parts.row,
             start: Instant::now(),
             draining: AtomicBool::new(false),
@@ -279,16 +282,20 @@ impl Node {
         let began = Instant::now();
         let mut restored = Restored::default();
         let Some(cluster) = self.cluster() else { return Ok(restored) };
-        let Some(inputs) = cluster.inputs.lock().take() else { return Ok(restored) };
         // A first start may come before the arbiter answers; nothing can be owned without it.
-        loop {
-            match self.arbiter.join(cluster.row.clone()).await {
-                Ok(()) => break,
+        let roster = loop {
+            let listed = match self.arbiter.join(cluster.row.clone()).await {
+                Ok(()) => self.arbiter.nodes().await,
+                Err(error) => Err(error),
+            };
+            match listed {
+                Ok(roster) => break roster,
                 Err(ArbiterError::Later) => tokio::time::sleep(Duration::from_millis(100)).await,
                 Err(error) => return Err(error),
             }
-        }
-        let roster = self.arbiter.nodes().await?;
+        };
+        // Only now, so that a node that could not join may try again.
+        let Some(inputs) = cluster.inputs.lock().take() else { return Ok(restored) };
         let node = Arc::clone(self);
         self.roster(roster);
         self.spawn(async move { node.run_cluster(inputs).await });

@@ -22,6 +22,8 @@ pub(crate) struct Batch {
     pub(crate) ended: bool,
     /// Nodes that keep sockets of this room are told of `seq`, also those that nothing is sent to.
     pub(crate) mark: bool,
+    /// The newest [`Reattach`](crate::host::Reattach) of this node's sockets before it.
+    pub(crate) reattached: u64,
 }
 
 impl Gate {
@@ -58,6 +60,7 @@ mod tests {
             listing: None,
             ended: false,
             mark: false,
+            reattached: 0,
         }
     }
 

@@ -35,6 +35,16 @@ pub enum Bug {
     SendsKeptTwice,
     /// The link to a node that counts as dead is left as it is.
     LeavesDeadLinks,
+    /// What a room has for sockets as they were attached over a link that broke goes out over the next one.
+    SpeaksOnLaterLinks,
+    /// What a turn sends before it reads that a way broke is kept only if other sockets are there.
+    ForgetsBeforeDetach,
+    /// A socket is attached twice in one turn of its room.
+    ReattachesTwiceInATurn,
+    /// What a room delivered before it took this node's sockets counts as given to them.
+    CountsBeforeReattached,
+    /// Two tasks of a node take the same room over at the same time.
+    AdoptsTwice,
     /// A room that nobody told of counts as ended.
     UnknownRoomIsGone,
 }

@@ -72,9 +72,35 @@ pub(crate) async fn leave(node: &Arc<Node>) -> Result<Restored, RoomError> {
     Ok(Restored { stranded, took: start.elapsed(), ..Restored::default() })
 }
 
+/// A room is being brought here. Two at a time could both be granted it, with one token: the arbiter knows the node,
+/// not its tasks.
+struct Adoption<'a> {
+    node: &'a Node,
+    room: RoomId,
+}
+
+impl<'a> Adoption<'a> {
+    /// None: another one is under way.
+    fn begin(node: &'a Node, room: &RoomId) -> Option<Adoption<'a>> {
+        let alone = node.cluster().is_none_or(|cluster| cluster.adopting.lock().insert(room.clone()));
+        (alone || planted::is(Bug::AdoptsTwice)).then(|| Adoption { node, room: room.clone() })
+    }
+}
+
+impl Drop for Adoption<'_> {
+    fn drop(&mut self) {
+        if let Some(cluster) = self.node.cluster() {
+            cluster.adopting.lock().remove(&self.room);
+        }
+    }
+}
+
 /// Takes a room over whose owner is gone.
 pub(crate) async fn adopt(node: &Arc<Node>, room: RoomKey, grant: Grant) -> Outcome {
     let id = room.room.clone();
+    let Some(_adoption) = Adoption::begin(node, &id) else {
+        return Outcome::Stranded(id, "it is being taken over already".to_owned());
+    };
     if node.registry.get(&id).is_some_and(|entry| entry.epoch() >= grant.token.epoch) {
         return Outcome::Stranded(id, "it is here".to_owned());
     }
@@ -86,6 +112,7 @@ pub(crate) async fn adopt(node: &Arc<Node>, room: RoomKey, grant: Grant) -> Outc
         }
         Ok(None) => {
             // Granted and never registered, or closed and never retired: nobody was told of it.
+            tracing::info!(room.id = %id, "a room that was granted has no journal and is forgotten");
             if let Err(error) = node.arbiter.retire(room, grant.token).await {
                 tracing::debug!(room.id = %id, %error, "the arbiter still knows a room that has no journal");
             }
@@ -140,6 +167,7 @@ async fn restore_room(
     };
     if position.last == everplay_types::Seq::ZERO {
         // Registered, and nothing confirmed: nobody was told of this room.
+        tracing::info!(room.id = %id, "a room without a record is forgotten");
         node.forget(&id, token);
         return Outcome::Ended;
     }
@@ -185,6 +213,7 @@ async fn read_and_host(
     let engine = match rebuild(kind, &id, snapshot, &records, absent) {
         Ok(engine) => engine,
         Err(Unfit::Ended(outbox)) => {
+            tracing::info!(room.id = %id, "a room that had ended is told of and forgotten");
             node.tell_and_forget(&id, kind.kind.name(), token, outbox);
             return Outcome::Ended;
         }
@@ -281,6 +310,12 @@ pub(crate) struct Adopted {
 /// sealed: the old owner may have gone on meanwhile. Errors: a sentence for the other node's log.
 pub(crate) async fn adopt_image(node: &Arc<Node>, adopted: Adopted, image: Bytes) -> Result<(), String> {
     let Adopted { room: id, kind, registered, token, position } = adopted;
+    let Some(_adoption) = Adoption::begin(node, &id) else {
+        return Err("it is being taken over already".to_owned());
+    };
+    if node.registry.get(&id).is_some_and(|entry| entry.epoch() > token.epoch) {
+        return Err("it is here by now".to_owned());
+    }
     let kind = node.kinds.get(&kind).ok_or_else(|| format!("this program has no room kind {kind:?}"))?;
     if node.registry.len() >= node.options.limits.rooms {
         return Err(format!("this node runs {} rooms and takes no more", node.options.limits.rooms));

@@ -45,6 +45,8 @@ pub(crate) struct RoomEntry {
     pub(crate) asked: AtomicU32,
     /// Up to which record this node's own sockets were given everything.
     pub(crate) delivered: AtomicU64,
+    /// The newest [`Reattach`](crate::host::Reattach) of this node's sockets that `delivered` counts for. Stored after it.
+    pub(crate) reattached: AtomicU64,
     ordinal: u64,
     listing: Mutex<Listing>,
     /// Its first listing is durable: others may hear of it.
@@ -157,6 +159,7 @@ impl Registry {
             inputs: new.inputs,
             asked: AtomicU32::new(0),
             delivered: AtomicU64::new(0),
+            reattached: AtomicU64::new(0),
             ordinal: self.next.fetch_add(1, Ordering::Relaxed),
             listing: Mutex::new(Listing {
                 clients: 0,

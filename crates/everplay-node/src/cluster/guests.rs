@@ -13,6 +13,7 @@
 use super::seats::ATTACHMENT_BITS;
 use crate::host::{Command, Reattach, ReattachSeat};
 use crate::link::{ClientSink, Relay, RelayBatch, RelayItem, RelaySeat, insist};
+use crate::planted::{self, Bug};
 use crate::registry::RoomEntry;
 use bytes::Bytes;
 use everplay_cluster::{Control, Delivery, Item, Links, Message, SeatClaim, SeatKept};
@@ -21,6 +22,7 @@ use everplay_types::{CloseCode, Epoch, Incarnation, RoomId, Seq};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
 /// Commands that wait for one room from one node.
@@ -44,7 +46,7 @@ struct Inner {
     guests: BTreeMap<(Incarnation, u64), Guest>,
     inlets: BTreeMap<(Incarnation, RoomId), Inlet>,
     /// How often a link to the node stood.
-    links: BTreeMap<Incarnation, u64>,
+    links: BTreeMap<Incarnation, Arc<AtomicU64>>,
 }
 
 struct Inlet {
@@ -58,6 +60,9 @@ struct PeerRelay {
     peer: Incarnation,
     /// Tells a link from the one before it.
     link: u64,
+    /// The link that stands now. What a room that stood still meanwhile has for sockets as they were attached over an
+    /// earlier one would tell their node that it has everything up to there.
+    newest: Arc<AtomicU64>,
     links: Arc<dyn Links>,
 }
 
@@ -67,6 +72,9 @@ impl Relay for PeerRelay {
     }
 
     fn batch(&self, batch: RelayBatch) {
+        if self.newest.load(Ordering::Acquire) != self.link && !planted::is(Bug::SpeaksOnLaterLinks) {
+            return;
+        }
         let RelayBatch { room, epoch, seq, items } = batch;
         let items = items
             .into_iter()
@@ -90,7 +98,7 @@ struct GuestSink {
 impl GuestSink {
     fn send(&self, item: RelayItem) {
         // Outside of the room's steps: the position the sockets have does not change.
-        let seq = Seq(self.entry.delivered.load(std::sync::atomic::Ordering::Acquire));
+        let seq = Seq(self.entry.delivered.load(Ordering::Acquire));
         let batch =
             RelayBatch { room: self.entry.id.clone(), epoch: self.entry.epoch(), seq, items: vec![item] };
         self.seat.relay.batch(batch);
@@ -117,7 +125,7 @@ impl ClientSink for GuestSink {
 impl Guests {
     /// A link to the node stands: what comes over it is of another sitting.
     pub(super) fn link_up(&self, peer: Incarnation) {
-        *self.0.lock().links.entry(peer).or_default() += 1;
+        self.0.lock().links.entry(peer).or_default().fetch_add(1, Ordering::AcqRel);
     }
 
     /// The link broke: the node's clients are awaited.
@@ -151,8 +159,9 @@ impl Guests {
         conn: u64,
         entry: &Arc<RoomEntry>,
     ) -> Arc<dyn ClientSink> {
-        let link = inner.links.get(&peer).copied().unwrap_or_default();
-        let relay = Arc::new(PeerRelay { peer, link, links: Arc::clone(links) });
+        let newest = inner.links.get(&peer).map(Arc::clone).unwrap_or_default();
+        let link = newest.load(Ordering::Acquire);
+        let relay = Arc::new(PeerRelay { peer, link, newest, links: Arc::clone(links) });
         Arc::new(GuestSink { seat: RelaySeat { relay, conn }, entry: Arc::clone(entry) })
     }
 
@@ -191,7 +200,7 @@ impl Guests {
             let connect = connect(SeatClaim { token: None, ..claim }, conn);
             seats.push(ReattachSeat { connect, sink, acknowledged, full, inputs, input_time });
         }
-        inner.send(peer, &entry.id, Command::Reattach(Reattach { epoch, forwarded, seats }));
+        inner.send(peer, &entry.id, Command::Reattach(Reattach { epoch, forwarded, seats, number: 0 }));
     }
 
     /// A frame of a client.

@@ -58,6 +58,8 @@ struct Group {
     owner: Owner,
     epoch: Epoch,
     forwarded: Seq,
+    /// What its sockets were last attached again with: what a room here delivered before it took that is not theirs.
+    reattached: u64,
     /// The owner asked to keep frames: it is about to hand the room over.
     held: bool,
     lost_at: Instant,
@@ -410,6 +412,7 @@ impl Seats {
             owner: owner.clone(),
             epoch: line.epoch,
             forwarded: Seq::ZERO,
+            reattached: 0,
             held: false,
             lost_at: Instant::now(),
             seats: BTreeMap::new(),
@@ -568,7 +571,9 @@ impl Seats {
                         input_time: path.clock.time(),
                     });
                 }
-                let command = Command::Reattach(Reattach { epoch: last, forwarded: group.forwarded, seats });
+                group.reattached = self.next.fetch_add(1, Ordering::Relaxed);
+                let (forwarded, number) = (group.forwarded, group.reattached);
+                let command = Command::Reattach(Reattach { epoch: last, forwarded, seats, number });
                 entry.mailbox.try_send(command).is_ok()
             }
             Owner::There(peer) => {
@@ -731,7 +736,10 @@ impl Group {
 
     /// What the room here has delivered is known to its entry.
     fn note_forwarded(&mut self) {
-        if let Owner::Here(entry) = &self.owner {
+        if let Owner::Here(entry) = &self.owner
+            && (entry.reattached.load(Ordering::Acquire) >= self.reattached
+                || planted::is(Bug::CountsBeforeReattached))
+        {
             self.forwarded = Seq(entry.delivered.load(Ordering::Acquire));
         }
     }

@@ -44,7 +44,10 @@ pub(super) async fn take_over(node: Arc<Node>, dead: Incarnation) {
                 }
                 break;
             }
-            Ok(grants) => taken += take(&node, grants, round).await,
+            Ok(grants) => {
+                tracing::debug!(node = %dead, round, rooms = grants.len(), "it owned rooms");
+                taken += take(&node, grants, round).await;
+            }
             // Nobody can take rooms over without the arbiter; those that run play on.
             Err(error) => tracing::warn!(node = %dead, %error, "its rooms cannot be asked for"),
         }

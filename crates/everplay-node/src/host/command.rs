@@ -1,6 +1,7 @@
 //! What the rest of the node asks of a room's host.
 
 use crate::link::ClientSink;
+use crate::planted::{self, Bug};
 use bytes::Bytes;
 use everplay_live::Position;
 use everplay_room::{ConnId, Connect, Input, Reply};
@@ -33,6 +34,16 @@ pub(crate) enum Command {
     Superseded,
 }
 
+impl Command {
+    /// Whether what came before in its turn is to be sent first: a socket that is attached once more misses nothing of
+    /// a step only when the records hold that step.
+    pub(crate) fn begins_anew(&self, before: &[Input]) -> bool {
+        matches!(self, Command::Detach(_) | Command::Reattach(_))
+            && before.iter().any(|input| matches!(input, Input::Reattach(_)))
+            && !planted::is(Bug::ReattachesTwiceInATurn)
+    }
+}
+
 /// What a frozen room waits for. A sender that goes away without a word thaws it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Control {
@@ -63,6 +74,9 @@ pub(crate) struct Reattach {
     pub(crate) forwarded: Seq,
     /// The sockets.
     pub(crate) seats: Vec<ReattachSeat>,
+    /// Of sockets of this node: told in the room's [`RoomEntry`](crate::registry::RoomEntry) once they have what they
+    /// missed. Higher at each call.
+    pub(crate) number: u64,
 }
 
 /// One socket that was kept.

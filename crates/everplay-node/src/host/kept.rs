@@ -20,6 +20,7 @@ impl Host {
         if self.over {
             return reattach.seats.into_iter().for_each(|seat| seat.sink.moved());
         }
+        self.reattached = self.reattached.max(reattach.number);
         metrics::counter!(names::CLIENTS_REATTACHED).increment(reattach.seats.len() as u64);
         for seat in reattach.seats {
             let mut connection = Connection::new(seat.connect.session.clone(), seat.sink);

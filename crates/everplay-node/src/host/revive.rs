@@ -97,9 +97,10 @@ impl Host {
         let absent = if awaiting { Absent::Awaited } else { Absent::Dropped };
         let behind = !self.kind.settings().durability.journals_steps();
         let now = self.clock.now();
+        let keep_sent = self.keeps_sent(inputs);
         let connections = &self.connections;
         let step = catch_unwind(AssertUnwindSafe(|| {
-            engine.keep_sent(connections.any_outlive());
+            engine.keep_sent(keep_sent);
             engine.resume(&attached, absent);
             for input in inputs {
                 match input {

@@ -239,7 +239,8 @@ impl Wires {
         let mut core = self.core.lock();
         let side = usize::from(from < to);
         let lane = match (core.ends.get(&from), core.ends.get(&to)) {
-            (Some(from), Some(to)) => Lane::Link(from.process, to.process),
+            // What a killed process would still say while it is taken apart here, it never said.
+            (Some(from), Some(to)) if from.alive => Lane::Link(from.process, to.process),
             _ => return Err(SendError::NotConnected),
         };
         let Some(link) = core.links.get_mut(&pair(from, to)) else { return Err(SendError::NotConnected) };

@@ -380,7 +380,7 @@ impl Play {
             seats.push(ReattachSeat { connect, sink, acknowledged, full: false, inputs: 0, input_time: 0 });
         }
         self.next += 1;
-        self.command(Command::Reattach(Reattach { epoch, forwarded, seats })).await;
+        self.command(Command::Reattach(Reattach { epoch, forwarded, seats, number: 0 })).await;
     }
 
     /// Everybody has the same, each message once, one state each, and nobody noticed anything.
@@ -619,11 +619,11 @@ async fn a_client_from_the_future_gets_a_state_and_an_old_owner_gets_nobody() {
     };
     let session = play.seats[&1].1.clone();
     let seats = vec![seat(&gateway, &session, 77)];
-    play.command(Command::Reattach(Reattach { epoch: Epoch(99), forwarded: Seq(1), seats })).await;
+    play.command(Command::Reattach(Reattach { epoch: Epoch(99), forwarded: Seq(1), seats, number: 0 })).await;
     gateway.until("refusal", |inner| inner.peers[&1].moved == 1).await;
     let seats = vec![seat(&gateway, &session, 78)];
     gateway.inner.lock().forwarded = Seq::ZERO;
-    play.command(Command::Reattach(Reattach { epoch, forwarded: Seq(10_000), seats })).await;
+    play.command(Command::Reattach(Reattach { epoch, forwarded: Seq(10_000), seats, number: 0 })).await;
     gateway.until("state", |inner| inner.peers[&1].states == 2).await;
     assert_eq!(gateway.inner.lock().peers[&1].clicks(), 1);
 }
