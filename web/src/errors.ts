@@ -1,4 +1,4 @@
-/** Sentences for the codes of docs/rooms/tic_tac_toe.md and of the SDK. */
+/** Sentences for the codes of docs/rooms/tic_tac_toe.md, docs/line.md and of the SDK. */
 const SENTENCES: Record<number, string> = {
   521: "No such game is open right now.",
   522: "This game is over, full, or its link is wrong.",
@@ -13,6 +13,9 @@ const SENTENCES: Record<number, string> = {
   4306: "The game is still on.",
   4307: "Your opponent has left.",
   4308: "The server refused these settings.",
+  4310: "You are in the line already, in another tab or on another device.",
+  4311: "The game at the table decides who won.",
+  4312: "You are not in the line.",
 };
 
 /** What to tell a person; falls back to the server's own sentence. */

@@ -5,6 +5,7 @@ import { type Route, pageHash } from "./route";
 
 const PLACES = [
   { name: "Play", hash: "#/", of: ["home", "room", "arena"] },
+  { name: "Line", hash: pageHash("line"), of: ["line"] },
   { name: "Leaderboard", hash: pageHash("leaderboard"), of: ["leaderboard", "player"] },
 ];
 

@@ -24,12 +24,14 @@ const PAGES: Record<PageName, () => Promise<{ open: Open }>> = {
   played: () => import("./pages/played"),
   account: () => import("./pages/account"),
   leaderboard: () => import("./pages/leaderboard"),
+  line: () => import("./pages/line"),
 };
 
 const main = document.getElementById("main")!;
 const mark = header();
 let view: { id: string; watch: boolean; game: GameView } | null = null;
 let page: Page | null = null;
+let pageAt = "";
 let shownTo = user()?.id ?? null;
 
 const door = new Door({ show, goto, failed, name: playerName });
@@ -38,6 +40,7 @@ const paths: Paths = { enter, goto: ({ at, id }, watch) => goto((at === "arena" 
 function show(title: string, content: HTMLElement): void {
   page?.close?.();
   page = null;
+  mark(parse(location.hash));
   document.title = title;
   main.replaceChildren(content);
 }
@@ -111,6 +114,7 @@ async function turn(at: PageRoute): Promise<void> {
     const next = open(at);
     show(`${next.title} · Everplay`, next.element);
     page = next;
+    pageAt = asked;
   } catch {
     if (location.hash !== asked) return;
     show("Everplay", h("div", { class: "invite" }, h("section", { class: "panel" },
@@ -122,13 +126,18 @@ async function turn(at: PageRoute): Promise<void> {
 }
 
 async function route(): Promise<void> {
-  const at = parse(location.hash);
-  mark(at);
+  const wanted = location.hash;
+  if (page?.leave && wanted !== pageAt) {
+    const here = page;
+    history.replaceState(null, "", pageAt);
+    if (!(await page.leave()) || page !== here) return;
+    history.replaceState(null, "", wanted);
+  }
+  const at = parse(wanted);
   if (at.at !== "arena" || at.id !== door.id) await door.leave();
   if (view && (at.at !== "room" || at.id !== view.id)) {
     // Walking away from a game in progress is asked about, whichever way one walks.
     const here = roomHash(view.id, view.watch);
-    const wanted = location.hash;
     if (view.game.committed) {
       history.replaceState(null, "", here);
       if (!(await view.game.leave())) return;
@@ -165,7 +174,7 @@ onChange((_, ended) => {
   const now = user()?.id ?? null;
   if (now === shownTo) return;
   shownTo = now;
-  if (at.at === "home" || (at.at === "page" && !["sign-in", "register", "forgot"].includes(at.page))) void route();
+  if (at.at === "home" || (at.at === "page" && !["sign-in", "register", "forgot", "line"].includes(at.page))) void route();
 });
 void route();
 // Whoever looks at the arcade will want to play: the SDK is there when they do.

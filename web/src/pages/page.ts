@@ -9,6 +9,8 @@ import "./pages.css";
 export interface Page {
   title: string;
   element: HTMLElement;
+  /** Asks before it is left; false: stay. */
+  leave?(): Promise<boolean>;
   /** Stops what goes on by itself. */
   close?(): void;
 }
