@@ -294,7 +294,7 @@ pub(crate) fn command(version: &'static str) -> Command {
         .subcommand(
             Command::new("inspect")
                 .about("Print a room of a stopped server as JSON, whatever its kind")
-                .arg(Arg::new("room").required(true).value_name("ROOM").help("The room's id, as `rooms` lists it"))
+                .arg(room_argument("The room's id, as `rooms` lists it"))
                 .args(settings_arguments(|key| key == "data_dir")),
         )
         .subcommand(ctl::command())
@@ -390,6 +390,11 @@ fn number(
 
 fn optional_number(name: &'static str, range: std::ops::RangeInclusive<u64>, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name("N").value_parser(value_parser!(u64).range(range)).help(help)
+}
+
+/// The id of a room. One that begins with `-` is no option.
+pub(crate) fn room_argument(help: &'static str) -> Arg {
+    Arg::new("room").required(true).value_name("ROOM").allow_hyphen_values(true).help(help)
 }
 
 #[cfg(test)]

@@ -88,3 +88,11 @@ fn the_file_is_named_by_flag_or_variable_and_must_exist() {
 fn the_command_is_consistent() {
     command("0.0.0").debug_assert();
 }
+
+#[test]
+fn a_room_may_begin_with_a_dash() {
+    match task(&["inspect", "-zroom_0A", "--data-dir", "/nowhere"]) {
+        Task::Inspect { room, .. } => assert_eq!(room, "-zroom_0A"),
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,6 +1,7 @@
 //! The arguments of `ctl`.
 
 use super::{Action, Key, Task};
+use crate::cli::room_argument;
 use crate::{Error, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use everplay_client::Endpoint;
@@ -15,7 +16,7 @@ const KEY_VARIABLE: &str = "EVERPLAY_CLUSTER_KEY";
 const PORT_VARIABLE: &str = "PORT";
 
 pub(crate) fn command() -> Command {
-    let room = || Arg::new("room").required(true).value_name("ROOM").help("The room's id");
+    let room = || room_argument("The room's id");
     let node = |help: &'static str| Arg::new("to").required(true).value_name("NODE").help(help);
     let on_node = |name: &'static str, about: &'static str| {
         Command::new(name)
