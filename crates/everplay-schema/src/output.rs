@@ -42,7 +42,7 @@ pub(crate) enum Target<'a> {
 }
 
 /// A range of the filtered stream.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Range {
     end: usize,
     audience: ViewSet,
@@ -57,6 +57,8 @@ pub(crate) struct Output {
     unkept: Vec<std::ops::Range<usize>>,
     filtered: Vec<u8>,
     ranges: Vec<Range>,
+    /// Those of earlier patches, for the memory of their sets.
+    spare: Vec<Range>,
     /// The ranges of each view, as places in `ranges`, by view; made once, because a range is for few views and there
     /// are many of both.
     by_view: Vec<Vec<u32>>,
@@ -74,7 +76,7 @@ impl Output {
         // The root is current at the start of the shared part without a switch.
         self.shared_at = 0;
         self.filtered.clear();
-        self.ranges.clear();
+        self.spare.append(&mut self.ranges);
         self.by_view.iter_mut().for_each(Vec::clear);
         self.filtered_at = NO_REF;
         self.private.clear();
@@ -98,7 +100,10 @@ impl Output {
                     .is_some_and(|range| range.journal == journal && range.audience == *audience);
                 if !same {
                     let end = self.filtered.len();
-                    self.ranges.push(Range { end, audience: audience.clone(), journal });
+                    let mut range = self.spare.pop().unwrap_or_default();
+                    (range.end, range.journal) = (end, journal);
+                    range.audience.clone_from(audience);
+                    self.ranges.push(range);
                     self.filtered_at = NO_REF;
                 }
                 (&mut self.filtered, &mut self.filtered_at)

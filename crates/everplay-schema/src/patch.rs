@@ -74,6 +74,24 @@ pub(crate) fn walk<T: Structure>(
     }
 }
 
+/// The same for an instance without anything below it, whose audience is known to be the same before and after. `scope` is
+/// that of the collection it is in. False: it is not that simple; nothing was written.
+pub(crate) fn walk_plain<T: Structure>(
+    value: &mut T,
+    slot: &mut StructSlot<T::Shadow>,
+    scope: &Scope,
+    audience: &ViewSet,
+    cx: &mut Patch<'_>,
+) -> bool {
+    let ty = cx.types.get(slot.type_no);
+    if slot.fresh || slot.inside.is_some() || ty.nested || ty.views {
+        return false;
+    }
+    let audience = Some(audience);
+    value.visit(&mut slot.shadow, ty, &mut Changes { owner: slot.ref_id, scope, audience, cx });
+    true
+}
+
 struct Changes<'a, 't> {
     owner: u32,
     scope: &'a Scope,
@@ -88,17 +106,17 @@ impl Visitor for Changes<'_, '_> {
         let told = if spec.modifiers.view.is_some() { F::told(slot).cloned() } else { None };
         let change = value.poll(slot, spec, self.cx);
         let simple = spec.plain && matches!((&self.scope.old, &self.scope.new), (Reach::All, Reach::All));
-        if simple && !self.scope.private {
-            if change != Change::None {
-                put_change(change, spec, value, slot, Target::Shared, self.owner, self.cx);
-            }
-        } else if let Some(audience) = self.audience
+        if let Some(audience) = self.audience
             && spec.modifiers.view.is_none()
             && !spec.unsent()
         {
             if change != Change::None {
                 let to = Target::Views { audience, journal: true };
                 put_change(change, spec, value, slot, to, self.owner, self.cx);
+            }
+        } else if simple && !self.scope.private {
+            if change != Change::None {
+                put_change(change, spec, value, slot, Target::Shared, self.owner, self.cx);
             }
         } else {
             self.filtered(change, told, spec, value, slot);

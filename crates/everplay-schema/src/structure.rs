@@ -137,6 +137,17 @@ pub trait Field: Send + Sized + 'static {
     fn told(_slot: &Self::Slot) -> Option<&ViewSet> {
         None
     }
+    /// Writes what changed in an instance that these views had before and have now, and that was shown to them as a whole.
+    /// False: there is more to it than that, and nothing was done.
+    fn descend_plain(
+        &mut self,
+        _slot: &mut Self::Slot,
+        _scope: &Scope,
+        _audience: &ViewSet,
+        _cx: &mut Patch<'_>,
+    ) -> bool {
+        false
+    }
     /// A view is not to have what is in this place any more, whatever it was shown inside.
     fn cover(_slot: &mut Self::Slot, _view: ViewId) {}
     /// Writes the sections of the value and of what is below.
@@ -282,6 +293,16 @@ impl<T: Structure> Field for T {
 
     fn descend(&mut self, slot: &mut Self::Slot, _spec: &FieldSpec, scope: &Scope, cx: &mut Patch<'_>) {
         crate::patch::walk(self, slot, scope, cx);
+    }
+
+    fn descend_plain(
+        &mut self,
+        slot: &mut Self::Slot,
+        scope: &Scope,
+        audience: &ViewSet,
+        cx: &mut Patch<'_>,
+    ) -> bool {
+        crate::patch::walk_plain(self, slot, scope, audience, cx)
     }
 
     fn settle(&mut self, slot: &mut Self::Slot, _spec: &FieldSpec, types: &TypeTable) -> ViewSet {

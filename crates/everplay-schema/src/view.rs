@@ -38,7 +38,7 @@ pub enum FieldTag {
 }
 
 /// A set of views. The first 256 need no memory of their own: sets are combined for every field that only some see.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct ViewSet {
     low: [u64; LOW_WORDS],
     high: Vec<u64>,
@@ -46,6 +46,18 @@ pub struct ViewSet {
 
 /// Words of a set that are always there.
 const LOW_WORDS: usize = 4;
+
+impl Clone for ViewSet {
+    fn clone(&self) -> Self {
+        ViewSet { low: self.low, high: self.high.clone() }
+    }
+
+    /// Keeps the memory.
+    fn clone_from(&mut self, other: &Self) {
+        self.low = other.low;
+        self.high.clone_from(&other.high);
+    }
+}
 
 impl PartialEq for ViewSet {
     fn eq(&self, other: &Self) -> bool {
