@@ -3,10 +3,16 @@ import { user, onChange } from "./account/session";
 import { h } from "./dom";
 import { type Route, pageHash } from "./route";
 
+/** Roles that answer tickets; the server decides, this only shows the way. */
+const ANSWERING = ["support_agent", "customer_admin", "admin"];
+const DESK = "Desk";
+
 const PLACES = [
   { name: "Play", hash: "#/", of: ["home", "room", "arena"] },
   { name: "Line", hash: pageHash("line"), of: ["line"] },
   { name: "Leaderboard", hash: pageHash("leaderboard"), of: ["leaderboard", "player"] },
+  { name: "Help", hash: pageHash("help"), of: ["help", "tickets"] },
+  { name: DESK, hash: pageHash("desk"), of: ["desk"] },
 ];
 
 /** Draws the header; the answer marks where we are. */
@@ -20,7 +26,8 @@ export function header(): (route: Route) => void {
   const draw = () => {
     const me = user();
     const place = here.at === "page" ? here.page : here.at;
-    PLACES.forEach(({ of }, index) => {
+    PLACES.forEach(({ name, of }, index) => {
+      if (name === DESK) links[index]!.hidden = !me?.roles.some((role) => ANSWERING.includes(role));
       if (of.includes(place)) links[index]!.setAttribute("aria-current", "page");
       else links[index]!.removeAttribute("aria-current");
     });

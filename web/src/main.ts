@@ -25,6 +25,9 @@ const PAGES: Record<PageName, () => Promise<{ open: Open }>> = {
   account: () => import("./pages/account"),
   leaderboard: () => import("./pages/leaderboard"),
   line: () => import("./pages/line"),
+  help: () => import("./pages/help"),
+  tickets: () => import("./pages/tickets"),
+  desk: () => import("./pages/desk"),
 };
 
 const main = document.getElementById("main")!;

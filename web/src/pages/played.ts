@@ -26,7 +26,8 @@ function view(game: Schema<"FinishedGame">): HTMLElement {
       pill(player.mark, player.mark === "X" ? "won" : "soft"),
       player.computer || !/^[0-9a-f-]{36}$/.test(player.id) ? h("span", {}, player.name) : h("a", { href: pageHash("player", [player.id]) }, player.name),
       player.computer ? h("span", { class: "quiet" }, "computer") : null))),
-    game.kind === "tic_tac_toe" && game.moves.length > 0 ? replay(game) : null);
+    game.kind === "tic_tac_toe" && game.moves.length > 0 ? replay(game) : null,
+    h("p", { class: "aside" }, "Was something wrong? ", h("a", { href: pageHash("tickets", ["new"], { game: game.gameId }) }, "Get help with this game")));
 }
 
 /** The board after each move, by buttons or by the slider. */

@@ -1,0 +1,39 @@
+import { describe, expect, it } from "vitest";
+import { boardOf } from "./evidence";
+import { blocks } from "./markdown";
+
+describe("Markdown", () => {
+  it("is paragraphs, lists and headings", () => {
+    expect(blocks("# One\nTwo\nthree\n\n- a\n- b\n  more\n\n1. c").map((block) => block.kind)).toEqual(["heading", "paragraph", "list", "list"]);
+    expect(blocks("Two\nlines")).toEqual([{ kind: "paragraph", inline: [{ kind: "text", text: "Two lines" }] }]);
+    const [list] = blocks("- a\n- b\n  more");
+    expect(list?.kind === "list" && list.items.map((item) => item.map((part) => part.text).join(""))).toEqual(["a", "b more"]);
+    expect(blocks(" \n\n ")).toEqual([]);
+  });
+
+  it("knows bold, code and links, and leads nowhere unsafe", () => {
+    expect(blocks("a **b** `c` [d](https://e.example) [f](#/help/g)")[0]).toEqual({ kind: "paragraph", inline: [
+      { kind: "text", text: "a " }, { kind: "bold", text: "b" }, { kind: "text", text: " " }, { kind: "code", text: "c" }, { kind: "text", text: " " },
+      { kind: "link", text: "d", href: "https://e.example" }, { kind: "text", text: " " }, { kind: "link", text: "f", href: "#/help/g" }] });
+    for (const href of ["javascript:alert", "data:text/html,x", "//evil.example", "/auth/logout"]) {
+      expect(blocks(`[x](${href})`)[0]).toEqual({ kind: "paragraph", inline: [{ kind: "text", text: `[x](${href})` }] });
+    }
+    expect(blocks("<b>bold</b>")[0]).toMatchObject({ inline: [{ kind: "text", text: "<b>bold</b>" }] });
+  });
+});
+
+describe("evidence", () => {
+  it("is a board of a room's state", () => {
+    const seen = boardOf({ state: { board: [1, 0, 2, 0, 0, 0, 0, 0, 0], turn: 1, players: { s1: { name: "Ada", mark: 1, connected: false }, s2: { name: "Bob", mark: 2 } } } });
+    expect(seen).toEqual({ cells: ["X", "", "O", "", "", "", "", "", ""], facts: ["O: Bob", "X: Ada (away)", "X is to move"] });
+  });
+
+  it("is a board of a game that was kept", () => {
+    const seen = boardOf({ game: { board: [["X", null, "O"], [null, "X", null], ["O", null, "X"]], players: [{ mark: "X", name: "Ada" }], reason: "line" } });
+    expect(seen).toEqual({ cells: ["X", "", "O", "", "X", "", "O", "", "X"], facts: ["X: Ada", "Ended: line"] });
+  });
+
+  it("is left as it is for anything else", () => {
+    for (const position of [null, 7, {}, { state: { ships: [] } }, { game: { board: "x" } }, { tooLarge: 9 }]) expect(boardOf(position)).toBeNull();
+  });
+});
