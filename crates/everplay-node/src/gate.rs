@@ -1,4 +1,4 @@
-use everplay_room::{Listing, Out};
+use everplay_room::{FrameKind, Listing, Out, Recipients};
 use everplay_types::Seq;
 use std::collections::VecDeque;
 use tokio::time::Instant;
@@ -26,6 +26,28 @@ pub(crate) struct Batch {
     pub(crate) reattached: u64,
 }
 
+/// Frames that are worth a turn: fewer are written sooner than it comes.
+const MANY: usize = 8;
+
+impl Batch {
+    fn is_free(&self, durable: Seq, ahead_until: Option<Instant>) -> bool {
+        self.seq <= durable || ahead_until.is_some_and(|until| self.made >= until)
+    }
+
+    fn is_patches(&self) -> bool {
+        let patch = |out: &Out| matches!(out, Out::Frame { kind: FrameKind::Patch, .. });
+        self.listing.is_none() && !self.ended && !self.mark && self.out.iter().all(patch)
+    }
+
+    fn frames(&self) -> usize {
+        let of = |out: &Out| match out {
+            Out::Frame { to: Recipients::Many(conns), .. } => conns.len(),
+            _ => 1,
+        };
+        self.out.iter().map(of).sum()
+    }
+}
+
 impl Gate {
     pub(crate) fn hold(&mut self, batch: Batch) {
         self.0.push_back(batch);
@@ -35,11 +57,23 @@ impl Gate {
         self.0.is_empty()
     }
 
+    /// Whether all that waits are patches, and many of them.
+    pub(crate) fn is_fan_out(&self) -> bool {
+        let mut frames = 0;
+        self.0.iter().all(|batch| {
+            frames += batch.frames();
+            batch.is_patches()
+        }) && frames >= MANY
+    }
+
+    /// Whether there is a batch that may leave.
+    pub(crate) fn may_release(&self, durable: Seq, ahead_until: Option<Instant>) -> bool {
+        self.0.front().is_some_and(|first| first.is_free(durable, ahead_until))
+    }
+
     /// The next batch that may leave: durable, or made before `lead` when clients may be ahead that far.
     pub(crate) fn release(&mut self, durable: Seq, ahead_until: Option<Instant>) -> Option<Batch> {
-        let first = self.0.front()?;
-        let free = first.seq <= durable || ahead_until.is_some_and(|until| first.made >= until);
-        if free { self.0.pop_front() } else { None }
+        if self.may_release(durable, ahead_until) { self.0.pop_front() } else { None }
     }
 
     /// Forgets everything: none of it was seen.
@@ -51,6 +85,7 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use everplay_room::ConnId;
 
     fn batch(seq: u64) -> Batch {
         Batch {
@@ -62,6 +97,21 @@ mod tests {
             mark: false,
             reattached: 0,
         }
+    }
+
+    #[test]
+    fn only_patches_for_many_wait_for_a_turn() {
+        let frame = |to, kind| Out::Frame { to, kind, bytes: bytes::Bytes::new() };
+        let many = || Recipients::Many((0..MANY as u64).map(ConnId).collect());
+        let one = || Recipients::One(ConnId(1));
+        let mut gate = Gate::default();
+        gate.hold(Batch { out: vec![frame(one(), FrameKind::Patch)], ..batch(1) });
+        assert!(!gate.is_fan_out());
+        gate.hold(Batch { out: vec![frame(many(), FrameKind::Patch)], ..batch(2) });
+        assert!(gate.is_fan_out());
+        assert!(gate.may_release(Seq(1), None) && !gate.may_release(Seq(0), None));
+        gate.hold(Batch { out: vec![frame(one(), FrameKind::Message)], ..batch(2) });
+        assert!(!gate.is_fan_out());
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub(crate) struct Host {
     standstill: Standstill,
     ending: bool,
     over: bool,
+    /// Patches may leave, and wait for this room's turn.
+    fan_out_waits: bool,
     snapshots: Snapshots,
     revivals: Vec<Instant>,
 }
@@ -141,6 +143,7 @@ impl Host {
             standstill: Standstill::No,
             ending: false,
             over: false,
+            fan_out_waits: false,
             snapshots: Snapshots { at: Instant::now(), records: 0, bytes: 0, last_len: 0 },
             revivals: Vec::new(),
         }
@@ -156,7 +159,7 @@ impl Host {
     /// Runs until the room is over or given up.
     pub(crate) async fn run(mut self) {
         metrics::gauge!(names::ROOMS).increment(1.0);
-        self.turn(Vec::new()).await;
+        self.turn(self.clock.now(), Vec::new()).await;
         self.try_end();
         let mut commands = Vec::new();
         while !self.over {
@@ -169,24 +172,14 @@ impl Host {
                     if count == 0 {
                         break;
                     }
-                    if commands.iter().any(|command| matches!(command, Command::Superseded)) {
-                        commands.drain(..).for_each(|command| self.hand_back_one(command));
-                        self.give_up(&Loss::Moved);
-                        continue;
-                    }
-                    let mut inputs = Vec::with_capacity(count);
-                    for command in commands.drain(..) {
-                        if command.begins_anew(&inputs) && !self.over {
-                            self.turn(std::mem::take(&mut inputs)).await;
-                        }
-                        self.absorb(command, &mut inputs).await;
-                    }
-                    if !self.drained && !self.over {
-                        self.turn(inputs).await;
-                    }
+                    self.take_turn(&mut commands).await;
                 }
-                () = sleep_until(wake), if wake.is_some() => self.turn(Vec::new()).await,
+                () = sleep_until(wake), if wake.is_some() => self.take_turn(&mut commands).await,
                 change = self.standstill.change() => self.standstill_changed(change),
+                turn = self.node.fan_outs.next(), if self.fan_out_waits => {
+                    self.release();
+                    turn.over().await;
+                }
             }
             self.try_end();
             self.try_drain();
@@ -194,6 +187,35 @@ impl Host {
         }
         self.standstill.give_up();
         metrics::gauge!(names::ROOMS).decrement(1.0);
+    }
+
+    /// One turn with what was taken from the mailbox, and with the inputs on the shelf if a step is due.
+    async fn take_turn(&mut self, commands: &mut Vec<Command>) {
+        let now = self.clock.now();
+        let due = self.steps() && self.wake_at.is_some_and(|at| at <= now);
+        let shelved = self.entry.shelf.as_ref().filter(|_| due).map(|shelf| shelf.take()).unwrap_or_default();
+        if !shelved.is_empty() {
+            // What their clients sent before them: an acknowledgement, above all.
+            for _ in 0..self.mailbox.max_capacity() {
+                let Ok(command) = self.mailbox.try_recv() else { break };
+                commands.push(command);
+            }
+        }
+        if commands.iter().any(|command| matches!(command, Command::Superseded)) {
+            commands.drain(..).for_each(|command| self.hand_back_one(command));
+            return self.give_up(&Loss::Moved);
+        }
+        let mut inputs = Vec::with_capacity(commands.len() + shelved.len());
+        for command in commands.drain(..) {
+            if command.begins_anew(&inputs) && !self.over {
+                self.turn(now, std::mem::take(&mut inputs)).await;
+            }
+            self.absorb(command, &mut inputs).await;
+        }
+        inputs.extend(shelved);
+        if !self.drained && !self.over {
+            self.turn(now, inputs).await;
+        }
     }
 
     /// Whether the engine may be stepped now.
@@ -234,8 +256,7 @@ impl Host {
     }
 
     /// One turn of the engine: these inputs, what is due, one step.
-    async fn turn(&mut self, inputs: Vec<Input>) {
-        let now = self.clock.now();
+    async fn turn(&mut self, now: Millis, inputs: Vec<Input>) {
         let due = self.wake_at.is_some_and(|at| at <= now);
         for input in &inputs {
             if let Input::Closed { conn, .. } = input {
@@ -319,7 +340,7 @@ impl Host {
             self.mark();
         }
         self.journal.submit();
-        self.release();
+        self.release_in_turn();
         self.pause_or_resume();
     }
 
@@ -398,7 +419,7 @@ impl Host {
 
     fn answered(&mut self, answer: Answer) {
         match answer {
-            Answer::Confirmed => self.release(),
+            Answer::Confirmed => self.release_in_turn(),
             Answer::HeldUp => {}
             Answer::Lost(_) if planted::is(Bug::FencedSilently) => self.over = true,
             Answer::Lost(loss) => return self.give_up(&loss),
@@ -406,14 +427,31 @@ impl Host {
         self.pause_or_resume();
     }
 
-    /// Lets out what may leave.
-    fn release(&mut self) {
-        let (durable, ahead_until) = match self.kind.settings().durability {
+    /// Lets out what may leave; patches for many wait for their turn among the rooms.
+    fn release_in_turn(&mut self) {
+        self.fan_out_waits = self.gate.is_fan_out();
+        if !self.fan_out_waits {
+            return self.release();
+        }
+        let (durable, ahead_until) = self.released();
+        self.fan_out_waits = self.gate.may_release(durable, ahead_until);
+        self.outlet.release(self.journal.durable(), self.engine.as_ref());
+    }
+
+    /// Up to which record things may leave, and what was made since when.
+    fn released(&self) -> (Seq, Option<Instant>) {
+        match self.kind.settings().durability {
             Durability::Confirmed if planted::is(Bug::SendsEarly) => (Seq(u64::MAX), None),
             Durability::Confirmed => (self.journal.durable(), None),
             Durability::Bounded(lead) => (self.journal.durable(), Instant::now().checked_sub(lead)),
             Durability::Snapshot(_) | Durability::Ephemeral => (Seq(u64::MAX), None),
-        };
+        }
+    }
+
+    /// Lets out what may leave.
+    fn release(&mut self) {
+        self.fan_out_waits = false;
+        let (durable, ahead_until) = self.released();
         self.outlet.release(self.journal.durable(), self.engine.as_ref());
         while let Some(batch) = self.gate.release(durable, ahead_until) {
             self.perform(batch);

@@ -19,6 +19,7 @@ mod ambient;
 mod clock;
 mod cluster;
 mod events;
+mod fan_outs;
 mod gate;
 mod host;
 mod journal;
@@ -31,6 +32,7 @@ mod options;
 mod planted;
 mod recovery;
 mod registry;
+mod shelf;
 
 pub use ambient::Ambient;
 pub use cluster::{ClusterHandle, ClusterParts, ClusterRoom, MoveError, NodeInfo};

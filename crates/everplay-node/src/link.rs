@@ -7,6 +7,7 @@ use crate::cluster::Seat;
 use crate::host::Command;
 use crate::node::Node;
 use crate::registry::RoomEntry;
+use crate::shelf::Shelf;
 use bytes::Bytes;
 use everplay_room::{ConnId, FrameKind, Input};
 use everplay_types::{CloseCode, Epoch, RoomId, Seq, SessionId};
@@ -159,8 +160,8 @@ pub struct RoomLink {
 }
 
 enum Way {
-    /// Straight to the room's mailbox, for as long as the room is there.
-    Mailbox { conn: ConnId, mailbox: mpsc::Sender<Command> },
+    /// Straight to the room's mailbox, for as long as the room is there; inputs of rooms with a fixed step to its shelf.
+    Mailbox { conn: ConnId, mailbox: mpsc::Sender<Command>, shelf: Option<Arc<Shelf>> },
     /// To wherever the room is.
     Seat { node: Arc<Node>, seat: Arc<Seat> },
 }
@@ -177,7 +178,7 @@ impl std::fmt::Debug for RoomLink {
 impl RoomLink {
     pub(crate) fn here(entry: &RoomEntry, conn: ConnId) -> Self {
         Self {
-            way: Way::Mailbox { conn, mailbox: entry.mailbox.clone() },
+            way: Way::Mailbox { conn, mailbox: entry.mailbox.clone(), shelf: entry.shelf.clone() },
             messages_per_second: entry.messages_per_second,
             inputs: entry.inputs,
             reported: false,
@@ -191,10 +192,17 @@ impl RoomLink {
 
     /// Hands over one frame.
     pub fn push(&self, bytes: Bytes) -> Result<(), PushError> {
-        let (conn, mailbox) = match &self.way {
-            Way::Mailbox { conn, mailbox } => (*conn, mailbox),
+        let (conn, mailbox, shelf) = match &self.way {
+            Way::Mailbox { conn, mailbox, shelf } => (*conn, mailbox, shelf),
             Way::Seat { seat, .. } => return seat.push(bytes),
         };
+        if let Some(shelf) = shelf.as_ref().filter(|_| Shelf::is_for(&bytes)) {
+            return match shelf.put(conn, &bytes) {
+                _ if mailbox.is_closed() => Err(PushError::Closed),
+                true => Ok(()),
+                false => Err(PushError::Full(bytes)),
+            };
+        }
         let command = Command::Input(Input::Frame { conn, bytes });
         mailbox.try_send(command).map_err(|error| match error {
             mpsc::error::TrySendError::Full(Command::Input(Input::Frame { bytes, .. })) => {
@@ -207,7 +215,7 @@ impl RoomLink {
     /// Asks for one full state, because patches were dropped.
     pub fn resync(&self) {
         match &self.way {
-            Way::Mailbox { conn, mailbox } => {
+            Way::Mailbox { conn, mailbox, .. } => {
                 insist(mailbox, Input::Resync { conn: *conn });
             }
             Way::Seat { seat, .. } => seat.resync(),
@@ -234,7 +242,7 @@ impl RoomLink {
             return;
         }
         match &self.way {
-            Way::Mailbox { conn, mailbox } => {
+            Way::Mailbox { conn, mailbox, .. } => {
                 insist(mailbox, Input::Closed { conn: *conn, code });
             }
             Way::Seat { node, seat } => node.seat_closed(seat, code),

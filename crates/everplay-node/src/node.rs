@@ -1,5 +1,6 @@
 use crate::clock::Beat;
 use crate::cluster::{Cluster, ClusterParts};
+use crate::fan_outs::FanOuts;
 use crate::host::{Command, Host};
 use crate::journal::RoomJournal;
 use crate::link::{Attach, AttachError, ClientSink, RoomLink};
@@ -8,6 +9,7 @@ use crate::metrics as names;
 use crate::options::{Kind, Options};
 use crate::recovery::Restored;
 use crate::registry::{NewRoom, Registry, RoomEntry, RoomInfo};
+use crate::shelf::Shelf;
 use everplay_live::{
     Arbiter, ArbiterError, Chain, GrantError, Incarnation, LiveStore, LoadError, LoadedRoom, Pending,
     Position, RegisterError, Registration, RoomError,
@@ -43,6 +45,7 @@ pub struct Node {
     next_conn: AtomicU64,
     creating: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
     pub(crate) beat: Beat,
+    pub(crate) fan_outs: FanOuts,
     /// True ends every host; each holds a receiver until it is gone.
     pub(crate) ended: watch::Sender<bool>,
     /// The other nodes, if it is one of several.
@@ -162,6 +165,7 @@ impl Node {
             next_conn: AtomicU64::new(1),
             creating: Mutex::default(),
             beat: Beat::new(),
+            fan_outs: FanOuts::new(),
             ended: watch::Sender::new(false),
             cluster,
         }))
@@ -339,6 +343,7 @@ impl Node {
             created_at: registered.created_at,
             filters: registered.filters,
             mailbox: sender,
+            shelf: kind.kind.settings().tick.map(|_| Arc::new(Shelf::new(self.options.limits.mailbox))),
             messages_per_second: kind.kind.settings().messages_per_second,
             inputs: kind.kind.input_options(),
         });

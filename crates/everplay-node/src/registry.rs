@@ -1,4 +1,5 @@
 use crate::host::Command;
+use crate::shelf::Shelf;
 use everplay_room::Listing;
 use everplay_types::{Epoch, RoomId, Seq};
 use everplay_wire::InputOptions;
@@ -39,6 +40,8 @@ pub(crate) struct RoomEntry {
     pub(crate) created_at: u64,
     pub(crate) filters: serde_json::Map<String, serde_json::Value>,
     pub(crate) mailbox: mpsc::Sender<Command>,
+    /// Where inputs wait for the next step; none in rooms without a fixed step.
+    pub(crate) shelf: Option<Arc<Shelf>>,
     pub(crate) messages_per_second: u32,
     pub(crate) inputs: InputOptions,
     /// Reservations asked for and not yet answered: counted so that a storm does not all run to one seat.
@@ -87,6 +90,7 @@ pub(crate) struct NewRoom {
     pub(crate) created_at: u64,
     pub(crate) filters: serde_json::Map<String, serde_json::Value>,
     pub(crate) mailbox: mpsc::Sender<Command>,
+    pub(crate) shelf: Option<Arc<Shelf>>,
     pub(crate) messages_per_second: u32,
     pub(crate) inputs: InputOptions,
 }
@@ -155,6 +159,7 @@ impl Registry {
             created_at: new.created_at,
             filters: new.filters,
             mailbox: new.mailbox,
+            shelf: new.shelf,
             messages_per_second: new.messages_per_second,
             inputs: new.inputs,
             asked: AtomicU32::new(0),

@@ -97,6 +97,13 @@ impl<'a> ClientFrame<'a> {
         Ok(frame)
     }
 
+    /// Whether a frame is an input, by its first byte alone: it may be broken all the same.
+    pub fn is_input(frame: &[u8]) -> bool {
+        frame
+            .first()
+            .is_some_and(|first| matches!(split(*first).0, ROOM_INPUT_RELIABLE | ROOM_INPUT_UNRELIABLE))
+    }
+
     /// Appends the frame as the SDKs write it.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
