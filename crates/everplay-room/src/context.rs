@@ -173,6 +173,11 @@ impl<R: Room> Context<R> {
         self.now
     }
 
+    /// The time of day, ms since 1970, as the node last said it; to show, not to decide by: it may stand still or jump.
+    pub fn date(&self) -> u64 {
+        self.date
+    }
+
     /// The room's random numbers. A restart continues them.
     pub fn rng(&mut self) -> &mut RoomRng {
         &mut self.rng

@@ -3,12 +3,14 @@
 mod pages;
 
 use everplay_spaaace::Spaaace;
-use everplay_tictactoe::TicTacToe;
+use everplay_tictactoe::{TicTacToe, WaitingLine};
 
 fn main() -> everplay::Result {
     everplay::App::new()
         .room::<TicTacToe>("tic_tac_toe")
         .filter_by(["mode"])
+        .room::<WaitingLine>("line")
+        .filter_by(["line", "tables"])
         .room::<Spaaace>("spaaace")
         .pages(pages::arcade())
         .run()

@@ -21,7 +21,7 @@ const MOVE_SECONDS: u32 = 30;
 /// Less is no game, more is a correspondence game whose rooms would pile up.
 const MOVE_SECONDS_ALLOWED: std::ops::RangeInclusive<u32> = 5..=300;
 /// The least time for a move after a restart: the default SDK waits up to 5 s between its attempts to come back.
-const LEAST_AFTER_RESTART: Duration = Duration::from_secs(15);
+pub(crate) const LEAST_AFTER_RESTART: Duration = Duration::from_secs(15);
 /// How long the seat of a dropped player waits, which is as long as the SDKs keep trying.
 const SEAT_KEPT: Duration = Duration::from_secs(60);
 /// How long the computer takes for a move, so that one sees it come.
@@ -127,39 +127,39 @@ pub enum Timer {
 
 /// What is asked of an identity.
 #[derive(Deserialize)]
-struct Account {
-    id: String,
+pub(crate) struct Account {
+    pub(crate) id: String,
 }
 
 /// The one thing a player may decide. Anything more is a forgery and does not fit.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Move {
-    cell: u32,
+pub(crate) struct Move {
+    pub(crate) cell: u32,
 }
 
 /// How a game ended, for the rest of the platform: see docs/events.md.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Finished<'a> {
-    game: u32,
-    mode: &'a str,
-    level: &'a str,
-    reason: &'a str,
-    winner: Option<String>,
-    moves: Vec<u8>,
-    board: Vec<Option<String>>,
-    took_ms: u64,
-    players: Vec<FinishedPlayer<'a>>,
+pub(crate) struct Finished<'a> {
+    pub(crate) game: u32,
+    pub(crate) mode: &'a str,
+    pub(crate) level: &'a str,
+    pub(crate) reason: &'a str,
+    pub(crate) winner: Option<String>,
+    pub(crate) moves: Vec<u8>,
+    pub(crate) board: Vec<Option<String>>,
+    pub(crate) took_ms: u64,
+    pub(crate) players: Vec<FinishedPlayer<'a>>,
 }
 
 #[derive(Serialize)]
-struct FinishedPlayer<'a> {
-    user: Option<&'a str>,
-    session: &'a str,
-    name: &'a str,
-    mark: String,
-    computer: bool,
+pub(crate) struct FinishedPlayer<'a> {
+    pub(crate) user: Option<&'a str>,
+    pub(crate) session: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) mark: String,
+    pub(crate) computer: bool,
 }
 
 impl Room for TicTacToe {
@@ -510,7 +510,7 @@ fn level(name: &str) -> Result<Level, Refusal> {
 }
 
 /// A name as shown: no control characters, single blanks, at most [`NAME_LENGTH`] characters, never empty.
-fn clean(name: &str) -> String {
+pub(crate) fn clean(name: &str) -> String {
     let visible: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let joined = visible.split_whitespace().collect::<Vec<_>>().join(" ");
     let cut: String = joined.chars().take(NAME_LENGTH).collect();
