@@ -6,9 +6,10 @@
 //! writes what it has, in order.
 
 use std::sync::Arc;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The turns of one node: as many rooms write at once as there are cores.
+/// The turns of one node: as many rooms write at once as the runtime has threads.
 #[derive(Debug)]
 pub(crate) struct FanOuts(Arc<Semaphore>);
 
@@ -18,8 +19,8 @@ pub(crate) struct Turn(OwnedSemaphorePermit);
 
 impl FanOuts {
     pub(crate) fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self(Arc::new(Semaphore::new(cores)))
+        let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
+        Self(Arc::new(Semaphore::new(threads)))
     }
 
     /// Waits for the next turn, in order of asking. Cancel-safe, at the price of the place in the queue.
