@@ -15,6 +15,9 @@ import { chromium } from "playwright-core";
 
 const BIN = process.env.EVERPLAY_BIN ?? fileURLToPath(new URL("../../target/debug/everplay", import.meta.url));
 const START_MS = 20_000;
+/** Statistics follow a game within seconds; a busy machine takes longer. */
+const COUNTED_MS = 30_000;
+export const PASSWORD = "correct horse battery staple";
 
 /** Settings of whoever runs the tests are not settings of the server under test. */
 const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(EVERPLAY_|PORT$)/.test(name)));
@@ -24,8 +27,10 @@ export class Server {
   #child;
   #log = "";
 
-  static async start() {
+  /** With more of the program's options, if any. */
+  static async start(options = []) {
     const server = new Server();
+    server.options = options;
     server.dir = await mkdtemp(join(tmpdir(), "everplay-browser-"));
     server.port = await freePort();
     server.url = `http://127.0.0.1:${server.port}`;
@@ -38,7 +43,7 @@ export class Server {
 
   /** Starts a process on the same port and data; returns when it says where it listens. */
   async up() {
-    const child = spawn(BIN, ["serve", "--port", String(this.port), "--data-dir", this.dir], {
+    const child = spawn(BIN, ["serve", "--port", String(this.port), "--data-dir", this.dir, ...this.options], {
       env: ENV,
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -134,6 +139,48 @@ export class Person {
 
   async press(button) {
     await this.page.getByRole("button", { name: button, exact: true }).click();
+  }
+
+  /** Goes to a place of the header, on a phone by its menu. */
+  async goes(place) {
+    const menu = this.page.getByRole("button", { name: "Menu" });
+    if (await menu.isVisible()) await menu.click();
+    await this.page.getByRole("navigation").getByRole("link", { name: place, exact: true }).click();
+  }
+
+  async fills(fields) {
+    for (const [label, value] of Object.entries(fields)) await this.page.getByLabel(label, { exact: true }).fill(value);
+  }
+
+  /** Makes an account with an address and a password, by the form. */
+  async registers(email, password = PASSWORD) {
+    await this.page.getByRole("link", { name: "Sign in" }).first().click();
+    await this.page.getByRole("link", { name: "Register" }).click();
+    await this.fills({ Name: this.name, "E-mail": email, Password: password });
+    await this.press("Register");
+    await this.isSignedIn();
+  }
+
+  async signsIn(email, password = PASSWORD) {
+    await this.page.getByRole("link", { name: "Sign in" }).first().click();
+    await this.fills({ "E-mail": email, Password: password });
+    await this.press("Sign in");
+  }
+
+  /** Returns when the header shows the name. */
+  async isSignedIn() {
+    await this.page.locator("#account .me-name", { hasText: this.name }).waitFor();
+  }
+
+  /** Returns when the page's heading reads so. */
+  async reads(heading) {
+    await this.page.getByRole("heading", { level: 1, name: heading }).waitFor();
+  }
+
+  /** Returns when a tile of the statistics shows the value. */
+  async counts(tile, value) {
+    await this.page.locator(".tile", { has: this.page.locator("dt", { hasText: new RegExp(`^${tile}$`) }) })
+      .locator("dd", { hasText: new RegExp(`^${value}`) }).waitFor({ timeout: COUNTED_MS });
   }
 
   /** Returns when the headline reads so. */

@@ -5,11 +5,12 @@
  * where they are. The board takes clicks only on one's own turn with a live connection; the server decides
  * all the same.
  */
+import { user } from "./account/session";
 import { Countdown, clockText } from "./countdown";
 import { confirm, h, markPicture, s, say, toast } from "./dom";
 import { farewell, sentence } from "./errors";
 import { type Game, cellLabel, holder, isMyTurn, lastMove, letter, me, note, opponent, status, step, strokes } from "./model";
-import { roomHash } from "./route";
+import { pageHash, roomHash } from "./route";
 import type { Table } from "./table";
 
 /** From here on the clock is shown as urgent and once read out. */
@@ -47,6 +48,7 @@ export class GameView {
   #watchers = h("p", { class: "watchers" });
   #share = h("div", { class: "share", hidden: true });
   #actions = h("div", { class: "actions" });
+  #help = h("a", { class: "button quiet", hidden: true }, "Get help");
   #buttons = {
     rematch: this.#action("Rematch", () => this.#table.rematch(), "button primary"),
     next: this.#action("Find another opponent", () => this.#exits.again(this.#table), "button"),
@@ -72,7 +74,7 @@ export class GameView {
     this.#clock.append(this.#clockText, h("b", {}, this.#clockBar));
     this.#fillShare();
     const rules = s("svg", { class: "rules", viewBox: "0 0 300 300", "aria-hidden": "true" }, s("path", { d: "M100 10V290M200 10V290M10 100H290M10 200H290" }));
-    this.#actions.append(...Object.values(this.#buttons));
+    this.#actions.append(...Object.values(this.#buttons), this.#help);
     this.element = h(
       "div",
       { class: "table" },
@@ -192,6 +194,8 @@ export class GameView {
     show(this.#buttons.forfeit, game.phase === "playing" && !!mine);
     show(this.#buttons.watch, game.phase !== "waiting");
     show(this.#buttons.leave, true, true);
+    this.#help.hidden = !(over && mine && user());
+    this.#help.setAttribute("href", pageHash("tickets", ["new"], { game: `${this.#table.id}.${game.game}` }));
     this.#share.hidden = !(game.phase === "waiting" && game.mode === "private");
   }
 
@@ -296,7 +300,7 @@ export class GameView {
           h("button", { type: "button", class: "button", onclick: () => this.#exits.home() }, "To the arcade")),
       ),
     );
-    for (const button of Object.values(this.#buttons)) button.hidden = true;
+    for (const button of [...Object.values(this.#buttons), this.#help]) button.hidden = true;
     this.#grid.classList.remove("playable");
     say(this.#live, text);
   }

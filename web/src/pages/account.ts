@@ -71,12 +71,12 @@ function access(account: Account, again: () => void): HTMLElement {
         await answer(POST("/account/email/confirmation"));
         toast("A mail is on its way.");
       }, toast, "button small")) : null,
-    fold("Change the address", form({ label: "Address", button: "Change the address", look: "button", act: async () => {
+    fold("Change the address", form({ label: "Change the address", button: "Change the address", look: "button", act: async () => {
       await answer(PUT("/account/email", { body: { email: email.value.trim(), password: proof.value } }));
       toast("A mail with a link is on its way to the new address.");
       again();
     } }, field("New address", email), field("Password", proof))),
-    fold("Change the password", form({ label: "Password", button: "Change the password", look: "button", act: async () => {
+    fold("Change the password", form({ label: "Change the password", button: "Change the password", look: "button", act: async () => {
       await answer(PUT("/account/password", { body: { oldPassword: old.value, newPassword: next.value } }));
       old.value = next.value = "";
       toast("Changed. Other devices are signed out.");
@@ -105,7 +105,7 @@ function factor(): HTMLElement {
     return h("div", { class: "stack" },
       h("p", {}, "Enter this key in your authenticator, or ", h("a", { href: url }, "open it there"), ":"),
       h("p", { class: "secret" }, secret.replace(/(.{4})(?=.)/g, "$1 ")),
-      form({ label: "First code", button: "Confirm", act: async () => {
+      form({ label: "Confirm the authenticator", button: "Confirm", act: async () => {
         codes((await answer(POST("/account/factor/confirm", { body: { code: first.value.trim() } }))).recoveryCodes);
       } }, field("First code", first)));
   }

@@ -115,13 +115,13 @@ function one(id: string): Page {
     const text = h("textarea", { id: "reply", name: "text", required: true, maxlength: 5000, rows: 5 });
     const internal = h("input", { type: "checkbox", id: "internal" });
     return h("div", { class: "page" },
-      h("div", { class: "page-head" }, h("div", {},
+      h("div", { class: "page-head ticket-head" }, h("div", {},
         h("p", { class: "quiet" }, h("a", { href: pageHash("desk") }, "‹ Desk"), ` · ${ticket.ticketId}`),
         h("h1", {}, ticket.subject),
         h("p", { class: "row facts" }, statusPill(ticket, true), priorityPill(ticket), ticket.overdue ? pill("late", "bad") : null, h("span", { class: "quiet" }, due(ticket, Date.now()))))),
       h("div", { class: "desk-columns" },
         h("section", { class: "panel", "aria-label": "Conversation" }, conversation(ticket, said.replies, true),
-          ticket.status === "closed" ? h("p", { class: "quiet" }, "This ticket is closed.") : form({ label: "Answer", button: "Send",
+          ticket.status === "closed" ? h("p", { class: "quiet" }, "This ticket is closed.") : form({ label: "Answer the ticket", button: "Send",
             aside: h("label", { class: "check" }, internal, "Internal note"),
             act: async () => {
               await answer(POST("/tickets/{id}/replies", { ...path, body: { text: text.value.trim(), internal: internal.checked } }));

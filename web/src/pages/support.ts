@@ -78,7 +78,7 @@ export function conversation(ticket: Ticket, replies: Schema<"TicketReply">[], a
 export function ticketLine(ticket: Ticket, href: string, agent: boolean): HTMLElement {
   const facts = agent
     ? [ticket.authorName, categoryName(ticket.category), ticket.assignee ? "taken" : "nobody’s"]
-    : [categoryName(ticket.category), ticket.replies === 0 ? "no answer yet" : ticket.replies === 1 ? "1 answer" : `${ticket.replies} answers`];
+    : [categoryName(ticket.category), ticket.replies === 0 ? "no reply yet" : ticket.replies === 1 ? "1 reply" : `${ticket.replies} replies`];
   return h("li", {}, h("a", { class: "ticket-line", href },
     h("span", { class: "grow" }, h("strong", {}, ticket.subject), h("span", { class: "quiet" }, `${facts.join(" · ")} · ${since(ticket.updatedAt, Date.now())}`)),
     agent ? priorityPill(ticket) : null,

@@ -116,14 +116,14 @@ function one(id: string): Page {
     const text = h("textarea", { id: "reply", name: "text", required: true, maxlength: 5000, rows: 4 });
     const again = () => details.again();
     return h("div", { class: "page" },
-      h("div", { class: "page-head" }, h("div", {},
+      h("div", { class: "page-head ticket-head" }, h("div", {},
         h("p", { class: "quiet" }, h("a", { href: pageHash("tickets") }, "‹ Your tickets"), ` · ${ticket.ticketId}`),
         h("h1", {}, ticket.subject),
         h("p", { class: "row facts" }, statusPill(ticket), pill(categoryName(ticket.category), "soft"), ticket.game ? pill("with a game", "soft") : null, h("span", { class: "quiet" }, due(ticket, Date.now()))))),
       h("section", { class: "panel" }, conversation(ticket, said.replies, false),
         ticket.status === "closed"
           ? h("p", { class: "quiet" }, "This ticket is closed. ", h("a", { href: pageHash("tickets", ["new"]) }, "Open another one"))
-          : form({ label: "Answer", button: "Send", act: async () => {
+          : form({ label: "Answer the ticket", button: "Send", act: async () => {
             await answer(POST("/tickets/{id}/replies", { ...path, body: { text: text.value.trim() } }));
             await again();
           } }, field("Your answer", text)),

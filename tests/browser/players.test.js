@@ -1,0 +1,306 @@
+/**
+ * From signing in to a ticket: what somebody does beside the games, at the pages and against the real server, on a desk
+ * and on a phone.
+ */
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { after, before, describe, it } from "node:test";
+import { PASSWORD, Person, Server, browser } from "./arcade.js";
+
+const SIZES = [["desktop", { width: 1280, height: 800 }], ["phone", { width: 390, height: 844 }]];
+const ADMIN = "boss@example.org";
+
+let chrome;
+let server;
+
+before(async () => {
+  server = await Server.start(["--admin", ADMIN]);
+  chrome = await browser();
+});
+
+after(async () => {
+  await chrome?.close();
+  await server?.end();
+});
+
+/** Nobody's page had an error; what the services refuse on purpose is not one. */
+async function allEnd(...people) {
+  for (const person of people) {
+    assert.deepEqual(person.faults.filter((fault) => !/status of 40[1349]/.test(fault)), [], `${person.name}'s page`);
+    await person.leaves();
+  }
+}
+
+/** Nothing sticks out at the side. */
+async function fits(person) {
+  const over = await person.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(over <= 0, `${person.page.url()} is ${over} px too wide`);
+}
+
+/** One game that the other gives up; the next one follows on a rematch. */
+async function wins(winner, loser, first) {
+  if (first) {
+    for (const person of [winner, loser]) {
+      await person.goes("Play");
+      await person.press("Quick match");
+    }
+  } else {
+    await winner.press("Rematch");
+    await loser.press("Accept rematch");
+  }
+  await loser.page.locator(".status", { hasText: /turn/ }).waitFor();
+  await loser.press("Give up");
+  await loser.page.getByRole("dialog").getByRole("button", { name: "Give up" }).click();
+  await winner.sees(`You win: ${loser.name} gave up`);
+}
+
+/** The six digits of an authenticator at this moment (RFC 6238). */
+function digits(secret, now = Date.now()) {
+  const bits = [...secret.replace(/\s/g, "")].map((letter) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(letter).toString(2).padStart(5, "0")).join("");
+  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => Number.parseInt(byte, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(now / 30_000)));
+  const hash = createHmac("sha1", key).update(counter).digest();
+  const at = hash[19] & 15;
+  return String((hash.readUInt32BE(at) & 0x7fffffff) % 1_000_000).padStart(6, "0");
+}
+
+/** A code is taken once: the next one comes with the next half minute. */
+async function freshDigits(secret, used) {
+  for (;;) {
+    const code = digits(secret);
+    if (code !== used) return code;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
+
+for (const [size, viewport] of SIZES) {
+  describe(`players on a ${size}`, { timeout: 240_000 }, () => {
+    it("sign in, play, see their statistics change, stand on the board and open a ticket with the game", async () => {
+      const [name, other] = [`Ada ${size}`, `Bob ${size}`];
+      const ada = await Person.arrive(chrome, server, name, { viewport });
+      await ada.registers(`ada-${size}@example.org`);
+      const bob = await Person.arrive(chrome, server, other, { viewport });
+      await bob.registers(`bob-${size}@example.org`);
+
+      await ada.page.locator("#account a").click();
+      await ada.reads(name);
+      await ada.counts("Played", 0);
+      await ada.page.getByText("No games yet.").waitFor();
+      await fits(ada);
+
+      await wins(ada, bob, true);
+      // The page of the profile follows by itself.
+      const watcher = await ada.context.newPage();
+      await watcher.goto(`${server.url}/#/profile`);
+      await watcher.locator(".game-line", { hasText: `against ${other}` }).first().waitFor();
+      for (let game = 2; game <= 5; game += 1) await wins(ada, bob, false);
+      await watcher.locator(".tile.good dd", { hasText: /^5$/ }).waitFor({ timeout: 30_000 });
+      await watcher.locator(".standing", { hasText: "#1" }).waitFor({ timeout: 30_000 });
+      await watcher.close();
+
+      await ada.goes("Leaderboard");
+      await ada.reads("Leaderboard");
+      const own = ada.page.locator("tr.own");
+      await own.filter({ hasText: name }).waitFor();
+      assert.match(await own.innerText(), /you/);
+      assert.match(await own.innerText(), /100 %/);
+      await fits(ada);
+      await ada.page.getByLabel("Game", { exact: true }).selectOption("tic_tac_toe");
+      await ada.page.waitForURL(/game=tic_tac_toe/);
+      await ada.page.locator("tr.own", { hasText: name }).waitFor();
+      await ada.page.getByLabel("Region", { exact: true }).selectOption("oceania");
+      await ada.page.getByText("Nobody stands here yet").waitFor();
+
+      // One game of the history, move by move; then help with it.
+      await ada.page.locator("#account a").click();
+      await ada.page.locator(".game-line").first().click();
+      await ada.reads(`${name} won`);
+      await ada.page.getByRole("link", { name: "Get help with this game" }).click();
+      await ada.reads("Open a ticket");
+      await ada.page.locator("#game option:checked", { hasText: `against ${other}` }).waitFor({ state: "attached" });
+      await ada.fills({ Subject: "The connection was lost in this game" });
+      await ada.page.locator(".suggested a", { hasText: /connection/i }).first().waitFor();
+      await ada.press("Send");
+      await ada.page.locator(".problem", { hasText: "What happened" }).waitFor();
+      await ada.fills({ "What happened": "My opponent vanished, and **nobody** moved <b>any more</b>." });
+      await fits(ada);
+      await ada.press("Send");
+      await ada.reads("The connection was lost in this game");
+      await ada.page.locator(".pill", { hasText: "with a game" }).waitFor();
+      await ada.page.locator(".said strong", { hasText: "nobody" }).waitFor();
+      assert.equal(await ada.page.locator(".said b").count(), 0, "what people write is text");
+      await ada.fills({ "Your answer": "It was the second game." });
+      await ada.press("Send");
+      await ada.page.locator(".said", { hasText: "It was the second game." }).waitFor();
+      await fits(ada);
+      await ada.page.getByRole("link", { name: "Your tickets" }).click();
+      await ada.page.locator(".ticket-line", { hasText: "The connection was lost" }).waitFor();
+
+      // It is nobody else's to see.
+      const ticket = await ada.page.locator(".ticket-line").first().getAttribute("href");
+      await bob.page.goto(`${server.url}/${ticket}`);
+      await bob.page.getByRole("alert").filter({ hasText: "no such thing" }).waitFor();
+      await allEnd(ada, bob);
+    });
+
+    it("find answers while they type", async () => {
+      const eve = await Person.arrive(chrome, server, "Eve", { viewport });
+      await eve.goes("Help");
+      await eve.page.locator(".answer").nth(5).waitFor();
+      await fits(eve);
+      const search = eve.page.getByRole("searchbox");
+      await search.pressSequentially("forgot passw");
+      await eve.page.waitForURL(/q=forgot/);
+      const first = eve.page.locator(".answer summary").first();
+      await first.filter({ hasText: /password/i }).waitFor();
+      await first.click();
+      await eve.page.getByRole("link", { name: "Link to this answer" }).first().click();
+      await eve.page.getByRole("heading", { level: 1, name: /password/i }).waitFor();
+      await allEnd(eve);
+    });
+
+    it("come as guests, keep what they have, and are told in words what went wrong", async () => {
+      const [name, email] = [`Guest ${size}`, `guest-${size}@example.org`];
+      const guest = await Person.arrive(chrome, server, name, { viewport });
+      await guest.named();
+      await guest.page.locator("#name").blur();
+      await guest.page.evaluate((name) => localStorage.setItem("everplay.name", name), name);
+      await guest.page.getByRole("link", { name: "Sign in" }).first().click();
+      await guest.fills({ "E-mail": email, Password: PASSWORD });
+      await guest.press("Sign in");
+      await guest.page.getByRole("alert").filter({ hasText: "do not belong together" }).waitFor();
+      await guest.press("Continue as a guest");
+      await guest.isSignedIn();
+      await guest.page.locator("#account a").click();
+      const id = await guest.page.evaluate(() => JSON.parse(localStorage.getItem("everplay.session")).user.id);
+
+      await guest.page.getByRole("link", { name: "Keep this account" }).click();
+      await guest.fills({ "E-mail": email, Password: "short" });
+      await guest.press("Keep it");
+      await guest.page.locator(".problem", { hasText: "Password" }).waitFor();
+      await guest.fills({ Password: PASSWORD });
+      await guest.press("Keep it");
+      await guest.page.locator("#account .tag").waitFor({ state: "detached" });
+      assert.equal(await guest.page.evaluate(() => JSON.parse(localStorage.getItem("everplay.session")).user.id), id, "the same account");
+
+      // Another device; it is listed, and ended from here.
+      const phone = await Person.arrive(chrome, server, name, { viewport });
+      await phone.signsIn(email);
+      await phone.isSignedIn();
+      await guest.page.goto(`${server.url}/#/account`);
+      await guest.page.getByText("not confirmed").waitFor();
+      await fits(guest);
+      await guest.fills({ Name: `${name} II` });
+      await guest.page.getByLabel("Region", { exact: true }).selectOption("eu");
+      await guest.press("Save");
+      await guest.page.locator("#account .me-name", { hasText: `${name} II` }).waitFor();
+      await guest.press("Sign out everywhere else");
+      await guest.page.locator(".toast", { hasText: "One sign-in ended" }).waitFor();
+      await phone.page.goto(`${server.url}/#/tickets`);
+      await phone.page.locator("#account", { hasText: "Sign in" }).waitFor();
+      await phone.reads("Sign in first");
+
+      const download = guest.page.waitForEvent("download");
+      await guest.press("Download");
+      assert.equal((await download).suggestedFilename(), "everplay.json");
+      await guest.page.getByText("Delete the account").click();
+      await guest.page.locator("#delete-password").fill(PASSWORD);
+      await guest.press("Delete for ever");
+      await guest.page.getByRole("dialog").getByRole("button", { name: "Delete it" }).click();
+      await guest.page.locator("#account", { hasText: "Sign in" }).waitFor();
+      await guest.signsIn(email);
+      await guest.page.getByRole("alert").filter({ hasText: "do not belong together" }).waitFor();
+      await allEnd(guest, phone);
+    });
+  });
+}
+
+describe("the desk", { timeout: 240_000 }, () => {
+  it("answers a player, sees the game as it was, and needs a second factor for it", async () => {
+    const ada = await Person.arrive(chrome, server, "Ada");
+    await ada.registers("ada@example.org");
+    const bob = await Person.arrive(chrome, server, "Bob");
+    await bob.registers("bob@example.org");
+    for (const person of [ada, bob]) {
+      await person.goes("Play");
+      await person.press("Quick match");
+    }
+    await ada.page.locator(".status", { hasText: /turn/ }).waitFor();
+    const [x, o] = (await ada.status.textContent()) === "Your turn" ? [ada, bob] : [bob, ada];
+    for (const [person, cell] of [[x, 0], [o, 3], [x, 1], [o, 4], [x, 2]]) await person.plays(cell);
+    await x.sees("You win");
+    await x.page.locator("#account a").click();
+    await x.page.locator(".game-line").first().click();
+    await x.page.getByRole("link", { name: "Get help with this game" }).click();
+    await x.fills({ Subject: "My opponent insulted me", "What happened": "Before the last move, in the chat of another program." });
+    await x.press("Send");
+    await x.reads("My opponent insulted me");
+    const id = x.page.url().split("/").pop();
+
+    const boss = await Person.arrive(chrome, server, "Boss");
+    await boss.registers(ADMIN);
+    const link = await confirmation();
+    const mail = await boss.context.newPage();
+    await mail.goto(link);
+    await mail.getByRole("button", { name: "Confirm" }).click();
+    await mail.getByText("is confirmed").waitFor();
+    await mail.close();
+
+    await boss.page.goto(`${server.url}/#/account`);
+    await boss.page.getByText("Set up", { exact: true }).click();
+    await boss.page.locator("#factor-password").fill(PASSWORD);
+    await boss.press("Begin");
+    const secret = await boss.page.locator(".secret").textContent();
+    const first = await freshDigits(secret, "");
+    await boss.fills({ "First code": first });
+    await boss.press("Confirm");
+    await boss.page.locator(".codes li").first().waitFor();
+    await boss.press("I have them");
+    await boss.page.getByText("recovery codes left").waitFor();
+
+    // A role counts only in a sign-in that showed the second factor.
+    await boss.press("Sign out");
+    await boss.page.locator("#account", { hasText: "Sign in" }).waitFor();
+    await boss.signsIn(ADMIN);
+    await boss.reads("Your second factor");
+    await boss.fills({ Code: await freshDigits(secret, first) });
+    await boss.press("Continue");
+    await boss.isSignedIn();
+    await boss.goes("Desk");
+    await boss.page.locator(".ticket-line", { hasText: "My opponent insulted me" }).click();
+    await boss.reads("My opponent insulted me");
+    assert.equal(boss.page.url().split("/").pop(), id);
+    const board = boss.page.locator(".past-board");
+    await board.waitFor();
+    assert.equal(await board.getAttribute("aria-label"), "The board, by rows: X, X, X, O, O, empty, empty, empty, empty");
+    await boss.press("Take it");
+    await boss.page.getByText("Taken by").waitFor();
+    await boss.page.getByText("Internal note").click();
+    await boss.fills({ Answer: "Looks bad." });
+    await boss.press("Send");
+    await boss.page.locator(".said.internal", { hasText: "Looks bad." }).waitFor();
+    await boss.fills({ Answer: "We have warned them." });
+    await boss.press("Send");
+    await boss.page.locator(".pill", { hasText: "Waiting for player" }).waitFor();
+
+    // The player's page finds the answer by itself, without the note.
+    await x.page.locator(".said", { hasText: "We have warned them." }).waitFor({ timeout: 30_000 });
+    assert.equal(await x.page.locator(".said", { hasText: "Looks bad." }).count(), 0);
+    await x.press("Close the ticket");
+    await x.page.getByText("This ticket is closed.").waitFor();
+    await allEnd(ada, bob, boss);
+  });
+
+  /** The link in the mail to the admin, which the server writes to its log. */
+  async function confirmation() {
+    for (let tries = 0; tries < 150; tries += 1) {
+      const link = /https?:\/\/[^\s"\\]+\/auth\/confirm-email\?token=[\w.~-]+/g;
+      const found = [...server.log.matchAll(link)].map(([url]) => url);
+      // The admin registered last.
+      if (server.log.includes(ADMIN) && found.length > 0) return found.at(-1);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    throw new Error(`no mail in the log:\n${server.log}`);
+  }
+});
