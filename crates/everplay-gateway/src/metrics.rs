@@ -72,7 +72,7 @@ refusals! {
     Join => "join",
     /// The rooms did not take the connection in time.
     AttachTimeout => "attach_timeout",
-    /// A frame before the join was acknowledged.
+    /// Too many frames before the join was acknowledged.
     BeforeAck => "before_ack",
     /// The join was not acknowledged in time.
     AckTimeout => "ack_timeout",

@@ -28,7 +28,7 @@ impl CloseCode {
     pub const TOO_SLOW: CloseCode = CloseCode(4100);
     /// The client sent more messages than the room kind allows.
     pub const RATE_LIMITED: CloseCode = CloseCode(4101);
-    /// A frame that no SDK sends: unknown code, truncated, or before the join was acknowledged.
+    /// A frame that no SDK sends: unknown code, truncated, or too many before the join was acknowledged.
     pub const BAD_FRAME: CloseCode = CloseCode(4102);
     /// A newer connection of the same session took over.
     pub const REPLACED: CloseCode = CloseCode(4103);

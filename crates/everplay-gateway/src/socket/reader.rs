@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Attaching --ok--> Joining --ack--> Joined --> Ended --> closing handshake
-//!     | refused        | other frame    | bound, violation, ping, outbox says so, client closes
+//!     | refused        | not acked      | bound, violation, ping, outbox says so, client closes
 //!     v                v                v
 //!   ERROR + close    close 4102       close with a code
 //! ```
@@ -10,7 +10,8 @@
 //! One task per connection reads, writes and keeps time: three tasks would cost three times the memory and a lock.
 //!
 //! Invariants:
-//! - The room's inbox sees an ack first, and `closed` exactly once, before the closing handshake.
+//! - The room's inbox sees an ack first, and `closed` exactly once, before the closing handshake. What comes before the
+//!   ack is kept until then: an SDK that comes back sends as soon as its socket is open.
 //! - While the room's mailbox is full the socket is not read, so the sender feels it.
 //! - Every way to end is an [`Ended`] with the code the client is told, and a refusal label if it was one.
 
@@ -25,6 +26,7 @@ use bytes::Bytes;
 use everplay_types::CloseCode;
 use everplay_wire::{ClientFrame, InputOptions};
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -35,6 +37,9 @@ use tokio::time::{Instant, Sleep};
 const READ_BATCH: usize = 32;
 /// How often a frame is offered to a full mailbox.
 const INBOX_RETRY: Duration = Duration::from_millis(5);
+
+/// Frames kept until the join is acknowledged: more than an SDK queues (10). One more: the connection is closed.
+const EARLY: usize = 16;
 
 /// A connection that has its seat.
 pub(super) struct Connection {
@@ -47,6 +52,8 @@ pub(super) struct Connection {
     controls: Rate,
     /// A frame its room had no space for.
     held: Option<Held>,
+    /// Frames that came before the join was acknowledged, oldest first; at most [`EARLY`].
+    early: VecDeque<Bytes>,
     /// When the ack must be there; `None` once it is.
     ack_by: Option<Instant>,
     /// When the outbox must be empty, while it is urgent.
@@ -130,6 +137,7 @@ impl Connection {
             messages: Rate::new(attached.messages_per_second.unwrap_or(limits.messages_per_second), now),
             controls: Rate::new(limits.control_frames_per_second, now),
             held: None,
+            early: VecDeque::new(),
             ack_by: Some(now + limits.ack),
             drain_by: None,
             ping_at: now + limits.ping_every,
@@ -276,13 +284,22 @@ impl Connection {
             .map_err(|error| Ended::refused(CloseCode::BAD_FRAME, error.to_string(), Refusal::BadFrame))?;
         if self.ack_by.is_some() {
             if frame != ClientFrame::Ack {
-                let reason = "a frame before the join was acknowledged";
-                return Err(Ended::refused(CloseCode::BAD_FRAME, reason, Refusal::BeforeAck));
+                if self.early.len() >= EARLY {
+                    let reason = "too many frames before the join was acknowledged";
+                    return Err(Ended::refused(CloseCode::BAD_FRAME, reason, Refusal::BeforeAck));
+                }
+                self.early.push_back(bytes);
+                return Ok(());
             }
             self.ack_by = None;
         }
         match self.inbox.room().push(frame, &bytes) {
-            Ok(()) => self.held = None,
+            Ok(()) => {
+                self.held = None;
+                if let Some(early) = self.early.pop_front() {
+                    self.offer(early, None)?;
+                }
+            }
             // A room that ends says so through the outbox; until then its inbox is as good as full.
             Err(PushError::Full | PushError::Closed) => {
                 let now = Instant::now();

@@ -53,8 +53,7 @@ async fn broken_frames_are_answered_with_their_fault() {
     let world = World::new();
     let binary = |bytes: &'static [u8]| Message::Binary(Bytes::from_static(bytes));
     for (ack, message, code, reason) in [
-        (false, binary(&[12]), 4102, "a frame before the join was acknowledged"),
-        (false, binary(&[13, 0xa1, b't']), 4102, "a frame before the join was acknowledged"),
+        (false, binary(&[99]), 4102, "unknown frame code 3"),
         (true, binary(&[99]), 4102, "unknown frame code 3"),
         (true, binary(&[14]), 4102, "unknown frame code 14"),
         (true, binary(&[]), 4102, "the frame is empty"),
@@ -67,6 +66,27 @@ async fn broken_frames_are_answered_with_their_fault() {
     }
     let sockets = |world: &World| world.handle.sockets() == 0;
     world.until("no socket", sockets).await;
+}
+
+#[tokio::test]
+async fn what_comes_before_the_acknowledgement_is_kept_until_it_comes() {
+    let world = World::new();
+    // An SDK that comes back sends as soon as its socket is open, before it has read JOIN_ROOM.
+    let mut player = world.open("/p1/r1?sessionId=good").await;
+    for _ in 0..16 {
+        player.socket.send(Message::Binary(Bytes::from_static(&[17, 0xa1, b't', 1]))).await.unwrap();
+    }
+    let told = |world: &World| world.events().iter().filter(|event| event.starts_with("Bytes")).count();
+    assert_eq!(told(&world), 0);
+    player.socket.send(Message::Binary(Bytes::from_static(&[10]))).await.unwrap();
+    world.until("all of them", |world| told(world) == 16).await;
+    assert_eq!(world.events()[0], "ack");
+    let mut player = world.open("/p1/r1?sessionId=good2").await;
+    for _ in 0..17 {
+        player.socket.send(Message::Binary(Bytes::from_static(&[17, 0xa1, b't', 1]))).await.unwrap();
+    }
+    let (code, reason) = player.close_frame().await;
+    assert_eq!((code, reason.as_str()), (4102, "too many frames before the join was acknowledged"));
 }
 
 /// Bytes that no client library sends: the close code of the answer.
