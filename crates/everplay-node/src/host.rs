@@ -228,7 +228,13 @@ impl Host {
         match command {
             Command::Input(input) => inputs.push(input),
             Command::Attach { connect, sink } => {
-                let connection = Connection::new(connect.session.clone(), sink);
+                let connection =
+                    Connection::new(connect.session.clone(), sink).showing(connect.token.clone());
+                if self.connections.is_joining(&connection) && !planted::is(Bug::TakesEveryJoin) {
+                    // Were it to take the seat, the token that the first one is told of would be void.
+                    let (code, reason) = (CloseCode::MAY_TRY_RECONNECT, "another connection is joining");
+                    return connection.sink.close(code, reason);
+                }
                 self.connections.insert(connect.conn, connection);
                 inputs.push(Input::Connect(connect));
             }

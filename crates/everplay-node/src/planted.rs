@@ -43,6 +43,8 @@ pub enum Bug {
     ReattachesTwiceInATurn,
     /// What a room delivered before it took this node's sockets counts as given to them.
     CountsBeforeReattached,
+    /// A socket may join while another one that came with the same token does.
+    TakesEveryJoin,
     /// Two tasks of a node take the same room over at the same time.
     AdoptsTwice,
     /// A room that nobody told of counts as ended.

@@ -2,7 +2,8 @@
 
 use clap::{Parser, ValueEnum};
 use everplay_sim::model::{Bounds, Judge, Rule, Rules, search};
-use everplay_sim::{Plan, Planted, Report, run};
+use everplay_sim::{Failure, Plan, Planted, Report, run};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,13 +22,16 @@ struct Cli {
     /// The first seed
     #[arg(long, value_name = "N", default_value_t = 0)]
     from: u64,
+    /// Go on after a seed that found something, and print all of them
+    #[arg(long, conflicts_with = "plant_all")]
+    keep_going: bool,
     /// Print what the nodes log, too
     #[arg(long, requires = "seed")]
     trace: bool,
     /// Put a bug in; with --seeds: stop at the first seed that finds it
     #[arg(long, value_name = "BUG")]
     planted: Option<String>,
-    /// Put every known bug in, one after the other, and print how many seeds each needed
+    /// Put every known bug in, one after the other, and print how many seeds each needed and what showed it
     #[arg(long)]
     plant_all: bool,
     /// Search the model instead
@@ -83,27 +87,26 @@ fn replay(cli: &Cli, seed: u64) -> bool {
     report.failure.is_none()
 }
 
-/// Runs seeds until one finds something; the lowest of those that did.
-fn first_find(from: u64, seeds: u64, planted: Planted, threads: usize) -> (Totals, Option<(u64, Report)>) {
+/// Runs seeds, in order of their numbers, those that found something; until the first one if so.
+fn finds(cli: &Cli, planted: Planted, first: bool) -> (Totals, BTreeMap<u64, Failure>) {
+    let Cli { from, seeds, threads, .. } = *cli;
     let next = AtomicU64::new(from);
-    let found: Mutex<Option<(u64, Report)>> = Mutex::new(None);
+    let found: Mutex<BTreeMap<u64, Failure>> = Mutex::default();
     let totals = Mutex::new(Totals::default());
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let lowest = found.lock().expect("no thread panics").as_ref().map(|(seed, _)| *seed);
-                    if seed >= from + seeds || lowest.is_some_and(|lowest| lowest < seed) {
+                    // Lower ones than the lowest so far are still to be looked at.
+                    let lowest = found.lock().expect("no thread panics").keys().next().copied();
+                    if seed >= from + seeds || (first && lowest.is_some_and(|lowest| lowest < seed)) {
                         return;
                     }
                     let report = run(Plan { seed, planted, verbose: false });
                     totals.lock().expect("no thread panics").add(&report);
-                    if report.failure.is_some() {
-                        let mut found = found.lock().expect("no thread panics");
-                        if found.as_ref().is_none_or(|(lowest, _)| seed < *lowest) {
-                            *found = Some((seed, report));
-                        }
+                    if let Some(failure) = report.failure {
+                        found.lock().expect("no thread panics").insert(seed, failure);
                     }
                 }
             });
@@ -134,7 +137,7 @@ impl Totals {
 fn many(cli: &Cli) -> bool {
     let begun = Instant::now();
     let planted = bug(cli);
-    let (totals, found) = first_find(cli.from, cli.seeds, planted, cli.threads);
+    let (totals, found) = finds(cli, planted, !cli.keep_going);
     let took = begun.elapsed().as_secs_f64();
     println!(
         "{} seeds in {took:.1} s: {:.1} simulated hours, {} faults, {} states and patches seen, {} reconnects",
@@ -144,25 +147,24 @@ fn many(cli: &Cli) -> bool {
         totals.patches,
         totals.reconnects
     );
-    let Some((seed, report)) = found else {
-        println!("nothing found");
-        return true;
-    };
-    if let Some(failure) = &report.failure {
-        println!("seed {seed}: {failure}");
-    }
     let with =
         if planted == Planted::None { String::new() } else { format!(" --planted {}", planted.name()) };
-    println!("see it again: cargo xtask sim --seed {seed}{with}");
-    false
+    for (seed, failure) in found.iter().take(if cli.keep_going { usize::MAX } else { 1 }) {
+        println!("seed {seed}: {failure}");
+        println!("see it again: cargo xtask sim --seed {seed}{with}");
+    }
+    if found.is_empty() {
+        println!("nothing found");
+    }
+    found.is_empty()
 }
 
 fn plant_all(cli: &Cli) -> bool {
     let mut missed = 0;
     println!("| bug | seeds needed | property that showed it |\n|---|---|---|");
     for planted in Planted::ALL {
-        let (_, found) = first_find(cli.from, cli.seeds, planted, cli.threads);
-        match found.and_then(|(seed, report)| Some((seed, report.failure?))) {
+        let (_, found) = finds(cli, planted, true);
+        match found.into_iter().next() {
             Some((seed, failure)) => {
                 println!("| {} | {} | {:?} |", planted.name(), seed - cli.from + 1, failure.property);
             }
@@ -199,7 +201,9 @@ fn search_model(model: Model) -> bool {
                     |(steps, violation)| format!("{violation} | {}", steps.len()),
                 )
             };
-            println!("| {rule:?} | {} | {} |", way(Judge::Strict), way(Judge::Players));
+            let (strict, players) = (way(Judge::Strict), way(Judge::Players));
+            fine &= !strict.starts_with("nothing");
+            println!("| {rule:?} | {strict} | {players} |");
         }
     }
     fine

@@ -11,7 +11,7 @@
 //! needs no action of its own: the search also takes every order in which a node does nothing for long.
 //!
 //! What is checked in every state is listed in [`Violation`]. Each [`Rule`] can be taken away; the search then has to
-//! find a shortest way to a violation, or the rule is covered by others and must not be claimed.
+//! find a shortest way to a violation. What others cover for is no rule here: both ways of it are open to the search.
 //!
 //! Bounds keep it finite ([`Bounds`]); within them nothing is sampled.
 

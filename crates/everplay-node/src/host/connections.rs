@@ -9,6 +9,8 @@ use everplay_room::{ConnId, FrameKind};
 use everplay_types::{CloseCode, Epoch, RoomId, Seq, SessionId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// One socket.
 pub(super) struct Connection {
@@ -18,12 +20,23 @@ pub(super) struct Connection {
     pub(super) live: bool,
     relay: Option<RelaySeat>,
     outlives: bool,
+    /// The token it came with.
+    shown: Option<String>,
+    since: Instant,
 }
+
+/// How long a socket may take to acknowledge before another one with the same token counts as the later one.
+const JOINING: Duration = Duration::from_secs(1);
 
 impl Connection {
     pub(super) fn new(session: SessionId, sink: Arc<dyn ClientSink>) -> Self {
         let (relay, outlives) = (sink.relay(), sink.outlives_owner());
-        Self { session, sink, live: false, relay, outlives }
+        Self { session, sink, live: false, relay, outlives, shown: None, since: Instant::now() }
+    }
+
+    /// It came with this token.
+    pub(super) fn showing(self, token: Option<String>) -> Self {
+        Self { shown: token, ..self }
     }
 
     /// Whether this is the same socket as `other`, under another number.
@@ -68,6 +81,19 @@ impl Connections {
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Connection> + use<> {
         self.outlive = 0;
         std::mem::take(&mut self.by_conn).into_values()
+    }
+
+    /// Whether another socket came with the same token a moment ago and has not acknowledged its JOIN_ROOM yet. Sockets
+    /// of one client come by way of different nodes, and the one that comes later may be the one it gave up.
+    pub(super) fn is_joining(&self, later: &Connection) -> bool {
+        later.outlives
+            && later.shown.is_some()
+            && self.by_conn.values().any(|known| {
+                !known.live
+                    && known.shown == later.shown
+                    && known.session == later.session
+                    && known.since.elapsed() < JOINING
+            })
     }
 
     pub(super) fn any_outlive(&self) -> bool {

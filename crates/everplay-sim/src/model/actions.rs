@@ -47,8 +47,6 @@ pub enum Action {
     Offer(usize, usize),
     /// The target of the offer is granted the room.
     TakeOffer(usize),
-    /// A frozen owner asks the arbiter.
-    AskArbiter(usize),
     /// A frozen owner goes on.
     Thaw(usize),
     /// The node dies and starts again, knowing nothing.
@@ -85,7 +83,6 @@ impl fmt::Display for Action {
             Action::LinkBreaks(n) => write!(f, "the link to {} breaks", name(n)),
             Action::Offer(n, to) => write!(f, "{} freezes and offers the room to {}", name(n), name(to)),
             Action::TakeOffer(n) => write!(f, "{} is granted the room it was offered", name(n)),
-            Action::AskArbiter(n) => write!(f, "{} asks the arbiter", name(n)),
             Action::Thaw(n) => write!(f, "{} goes on", name(n)),
             Action::Die(n) => write!(f, "{} dies", name(n)),
             Action::Replicate => f.write_str("the replica catches up by one"),
@@ -290,7 +287,7 @@ impl Machine {
         let Node { token, pending, image, .. } = next.nodes[index];
         let log = next.primary.log;
         if self.has(Rule::Fence) && token != next.primary.fence {
-            if token < next.primary.fence || !self.has(Rule::SealAgain) {
+            if token < next.primary.fence {
                 next.nodes[index] = Node::default();
             } else {
                 next.primary.fence = token;
@@ -300,7 +297,7 @@ impl Machine {
         }
         let node = &mut next.nodes[index];
         let place = image.len();
-        let taken = if self.has(Rule::RepeatByChain) { log.at(place) == pending } else { log.len() > place };
+        let taken = log.at(place) == pending;
         let follows = log.len() == place && log.last() == image.last();
         if taken && self.has(Rule::Position) {
             (node.written, node.wrote) = (true, true);
@@ -405,25 +402,12 @@ impl Machine {
             Phase::Offered if state.grants < self.bounds.grants => {
                 change(state, out, Action::TakeOffer(index), |next| self.mint(next, index, false));
             }
+            // Whether the room is still its own it may ask or not.
             Phase::Live if node.frozen => {
-                if node.may_thaw || !self.has(Rule::AskBeforeThaw) {
-                    change(state, out, Action::Thaw(index), |next| {
-                        (next.nodes[index].frozen, next.nodes[index].may_thaw) = (false, false);
-                    });
-                } else {
-                    change(state, out, Action::AskArbiter(index), |next| {
-                        if next.granted == node.token {
-                            next.nodes[index].may_thaw = true;
-                        } else {
-                            next.nodes[index] = Node::default();
-                        }
-                    });
-                }
+                change(state, out, Action::Thaw(index), |next| next.nodes[index].frozen = false);
             }
-            Phase::Live
-                if state.handovers < self.bounds.handovers
-                    && (node.pending == 0 || !self.has(Rule::FreezeDurable)) =>
-            {
+            // Also with an entry on its way, although the program waits for it.
+            Phase::Live if state.handovers < self.bounds.handovers => {
                 for target in (0..self.bounds.nodes).filter(|to| state.nodes[*to] == Node::default()) {
                     change(state, out, Action::Offer(index, target), |next| {
                         next.handovers += 1;

@@ -10,8 +10,6 @@ pub enum Rule {
     Fence,
     /// An append is refused unless it follows the journal's end, by position and chain. Without: it goes to the end.
     Position,
-    /// A repeated batch is recognised by its chain. Without: by its position alone.
-    RepeatByChain,
     /// A seal never lowers the fence. Without: the last one to seal is the fence.
     SealRises,
     /// A successor reads after its seal. Without: before.
@@ -24,7 +22,8 @@ pub enum Rule {
     SendAfterDurable,
     /// A successor is live once its first own entry counts. Without: as soon as it has read.
     EpochStart,
-    /// An append without an answer is repeated as it was. Without: something new is computed for its place.
+    /// An append without an answer is repeated as it was, and known by that. Without: something new is computed for its
+    /// place.
     RepeatSame,
     /// Tokens carry a nonce. Without: epochs alone are compared.
     Nonce,
@@ -32,23 +31,17 @@ pub enum Rule {
     ArbiterMints,
     /// The target of a hand-over compares what it was given with its seal and reads again. Without: it trusts its copy.
     RereadAfterSeal,
-    /// A room is handed over once all of its entries count. Without: with an entry on its way.
-    FreezeDurable,
-    /// A frozen owner asks the arbiter before it goes on. Without: it goes on after a while.
-    AskBeforeThaw,
     /// A gateway takes frames of its newest epoch only, and never attaches to an older one. Without: of any.
     GatewayFence,
     /// A gateway says what it forwarded when it attaches. Without: the owner begins with what comes next.
     TellForwarded,
     /// A client that joins sees nothing before its seat's own entry counts. Without: it sees the state at once.
     JoinThroughJournal,
-    /// An owner whose token the store forgot seals again before it appends. Without: it gives the room up.
-    SealAgain,
 }
 
 impl Rule {
     /// All of them, in the order in which they come up in a room's life.
-    pub const ALL: [Rule; 19] = [
+    pub const ALL: [Rule; 15] = [
         Rule::ArbiterMints,
         Rule::Nonce,
         Rule::SealRises,
@@ -57,31 +50,22 @@ impl Rule {
         Rule::EpochStart,
         Rule::Fence,
         Rule::Position,
-        Rule::RepeatByChain,
         Rule::RepeatSame,
         Rule::WaitEntries,
         Rule::SendAfterDurable,
         Rule::GatewayFence,
         Rule::TellForwarded,
         Rule::JoinThroughJournal,
-        Rule::FreezeDurable,
-        Rule::AskBeforeThaw,
         Rule::RereadAfterSeal,
-        Rule::SealAgain,
     ];
 }
 
 impl Rule {
-    /// Those whose removal finds nothing within the bounds: others cover for them, so no safety is claimed for them.
-    pub const COVERED: [Rule; 4] =
-        [Rule::RepeatByChain, Rule::FreezeDurable, Rule::AskBeforeThaw, Rule::SealAgain];
-
     /// Whether the rule can make any difference there.
     pub fn matters(self, bounds: &Bounds) -> bool {
         match self {
-            Rule::FreezeDurable | Rule::AskBeforeThaw | Rule::RereadAfterSeal => bounds.handovers > 0,
+            Rule::RereadAfterSeal => bounds.handovers > 0,
             Rule::JoinThroughJournal => bounds.gateways > 0,
-            Rule::SealAgain => bounds.failovers > 0,
             _ => true,
         }
     }

@@ -176,8 +176,6 @@ pub(super) struct Node {
     /// An append of this token was taken.
     pub(super) wrote: bool,
     pub(super) frozen: bool,
-    /// The arbiter said that the room is still ours.
-    pub(super) may_thaw: bool,
     /// Entries sent to the gateway; none when it is not attached here.
     pub(super) sent: Option<u8>,
     pub(super) frame: Option<Frame>,
