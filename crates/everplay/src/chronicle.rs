@@ -29,7 +29,9 @@ pub(crate) const GROUP: &str = "group";
 #[derive(State, Default)]
 pub(crate) struct Chronicle {
     tick: u32,
+    #[state(bigint)]
     chain: u64,
+    #[state(bigint)]
     links: List<u64>,
     marks: u32,
     scribes: Map<Scribe>,
@@ -61,6 +63,11 @@ pub(crate) fn after(chain: u64, tick: u32, deeds: u64) -> u64 {
 }
 
 impl Chronicle {
+    /// What a hook does that was written badly.
+    fn poison(&mut self, _: &mut Context<Self>, _: &Client, _: IgnoredAny) -> Result<(), Refusal> {
+        panic!("poison, as `everplay chaos` asked for")
+    }
+
     fn deed(&mut self, _: &mut Context<Self>, client: &Client, number: u32) -> Result<(), Refusal> {
         let Some(scribe) = self.scribes.get_mut(client.session_id()) else { return Ok(()) };
         if number <= scribe.last {
@@ -87,6 +94,7 @@ impl Room for Chronicle {
 
     fn messages(on: &mut Messages<Self>) {
         on.message("deed", Self::deed);
+        on.message("poison", Self::poison);
     }
 
     fn create(cx: &mut Context<Self>, _: IgnoredAny) -> Result<Self, Refusal> {

@@ -53,10 +53,20 @@ pub(crate) struct ChaosTask {
     pub(crate) rooms: usize,
     /// Players.
     pub(crate) clients: usize,
+    /// How many of the players are real SDKs.
+    pub(crate) sdk: usize,
+    /// Where the SDK is; `None`: looked for.
+    pub(crate) sdk_folder: Option<PathBuf>,
+    /// Arenas of ships beside the rooms.
+    pub(crate) arenas: usize,
     /// Shorter outages, fewer rooms.
     pub(crate) short: bool,
     /// Write the numbers here as JSON.
     pub(crate) json: Option<PathBuf>,
+    /// Write JSON and a page into this folder.
+    pub(crate) report: Option<PathBuf>,
+    /// This is the part of another run that plays in a network namespace: what it came to goes here.
+    pub(crate) inside: Option<PathBuf>,
 }
 
 /// What `bench` is asked for.
@@ -83,15 +93,27 @@ pub(crate) struct BenchTask {
 /// One kind of trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
+    /// SIGKILL of a node that has sockets and no rooms any more.
+    Gateway,
     /// SIGKILL of a node, with the rooms and the sockets it has.
     Kill,
     /// A node stands still (SIGSTOP) and wakes up later, believing that it still owns its rooms.
     Freeze,
     /// The primary of Redis is cut off from its replicas, then killed.
+    RedisCut,
+    /// SIGKILL of a replica of Redis.
+    Replica,
+    /// SIGKILL of the primary of Redis.
     Redis,
     /// Every node is asked to stop and started again, one after the other.
     Rolling,
-    /// PostgreSQL is away.
+    /// Every socket of the region breaks at once.
+    Herd,
+    /// A client sends what makes its room panic, again and again.
+    Poison,
+    /// A zone is cut off from everything else, and comes back.
+    Partition,
+    /// The primary of PostgreSQL is lost, and away for a while.
     Arbiter,
     /// A node dies with a thousand rooms.
     Thousand,
@@ -99,15 +121,33 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// All of them, in the order in which they are done.
-    pub(crate) const ALL: [Fault; 6] =
-        [Fault::Kill, Fault::Freeze, Fault::Redis, Fault::Rolling, Fault::Arbiter, Fault::Thousand];
+    pub(crate) const ALL: [Fault; 12] = [
+        Fault::Kill,
+        Fault::Gateway,
+        Fault::Freeze,
+        Fault::Redis,
+        Fault::RedisCut,
+        Fault::Replica,
+        Fault::Rolling,
+        Fault::Arbiter,
+        Fault::Herd,
+        Fault::Poison,
+        Fault::Partition,
+        Fault::Thousand,
+    ];
 
     /// As it is called on the command line.
     pub(crate) fn name(self) -> &'static str {
+            Fault::Gateway => "gateway",
         match self {
             Fault::Kill => "kill",
+            Fault::RedisCut => "redis-cut",
+            Fault::Replica => "replica",
             Fault::Freeze => "freeze",
             Fault::Redis => "redis",
+            Fault::Herd => "herd",
+            Fault::Poison => "poison",
+            Fault::Partition => "partition",
             Fault::Rolling => "rolling",
             Fault::Arbiter => "arbiter",
             Fault::Thousand => "thousand",
@@ -197,8 +237,13 @@ fn bench(matches: &ArgMatches) -> BenchTask {
             pid: matches.get_one::<u32>("against-pid").copied(),
             name: matches.get_one::<String>("against-name").expect("it has a default").clone(),
         }),
+        sdk: number("sdk"),
+        sdk_folder: matches.get_one::<PathBuf>("sdk-folder").cloned(),
+        arenas: number("arenas"),
         json: matches.get_one::<PathBuf>("json").cloned(),
     }
+        report: matches.get_one::<PathBuf>("report").cloned(),
+        inside: matches.get_one::<PathBuf>("inside").cloned(),
 }
 
 fn chaos(matches: &ArgMatches) -> ChaosTask {
@@ -206,7 +251,7 @@ fn chaos(matches: &ArgMatches) -> ChaosTask {
         let number = *matches.get_one::<u64>(name).expect("it has a default");
         usize::try_from(number).expect("clap bounds it")
     };
-    let named: Vec<&String> = matches.get_many("faults").map(Iterator::collect).unwrap_or_default();
+    let named: Vec<&String> = matches.get_many("scenario").map(Iterator::collect).unwrap_or_default();
     let all = named.iter().any(|name| *name == "all");
     let wanted = |fault: &Fault| all || named.iter().any(|name| *name == fault.name());
     ChaosTask {
@@ -231,13 +276,23 @@ fn chaos_command() -> Command {
              nothing that was shown may be lost, repeated or contradicted, by other frames or by the journals. \
              Pauses are printed beside what is promised. Progress goes to standard error. The exit code is 1 when \
              something that was shown was not true.\n\n\
-             kill: SIGKILL of a node with its rooms and sockets. freeze: SIGSTOP for 30 s. redis: the primary is cut \
-             off from its replicas, then killed. rolling: every node is asked to stop and started again. arbiter: \
-             PostgreSQL is away for 60 s. thousand: a node dies with 1,000 rooms.",
+             kill: SIGKILL of a node with its rooms and sockets. gateway: SIGKILL of a node that has only sockets \
+             left. freeze: SIGSTOP for 30 s. redis: SIGKILL of the primary. redis-cut: the primary is cut off from its \
+             replicas, then killed. replica: SIGKILL of a replica. rolling: every node is asked to stop and started \
+             again. arbiter: the primary of PostgreSQL is lost and away for 60 s. herd: all sockets break at once. \
+             poison: clients make their rooms panic. partition: a zone is cut off for 20 s; this needs network \
+             namespaces and a region of its own, and is left out with a word where they are not permitted. thousand: \
+             a node dies with 1,000 rooms.\n\n\
+             Some of the players are real SDKs of 0.18, run by node, when both are found; some fly in arenas of the \
+        .arg(number("sdk", "12", 0..=1_000, "How many of the players are real SDKs"))
+        .arg(path("sdk-folder", "DIR", "Where @colyseus/sdk 0.18 is installed [default: looked for from here upwards]"))
+        .arg(number("arenas", "6", 0..=100, "Arenas beside the rooms, two pilots in each"))
+             room kind `spaaace`, when this program has it.",
         )
         .arg(
-            Arg::new("faults")
-                .long("faults")
+            Arg::new("scenario")
+                .long("scenario")
+                .alias("faults")
                 .value_name("LIST")
                 .value_delimiter(',')
                 .value_parser(clap::builder::PossibleValuesParser::new(
@@ -246,18 +301,14 @@ fn chaos_command() -> Command {
                 .default_value("all")
                 .help("What to break"),
         )
-        .arg(number("repeat", "3", 1..=1_000, "How often each fault, except for `thousand`"))
+        .arg(number("repeat", "3", 1..=1_000, "How often each, except for `partition` and `thousand`"))
         .arg(number("nodes", "3", 1..=9, "Nodes of the region"))
         .arg(number("rooms", "60", 1..=1_000, "Rooms that are played in"))
         .arg(number("clients", "300", 1..=10_000, "Players, spread evenly over the rooms"))
         .arg(flag("short", "Shorter outages (5 s frozen, 10 s without PostgreSQL) and 200 rooms for a thousand"))
-        .arg(
-            Arg::new("json")
-                .long("json")
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
-                .help("Also write the numbers to a file"),
-        )
+        .arg(path("report", "DIR", "Also write report.json and report.html into this folder"))
+        .arg(path("json", "FILE", "Also write the numbers to a file"))
+        .arg(path("inside", "FILE", "The run is a part of another").hide(true))
 }
 
 pub(crate) fn command(version: &'static str) -> Command {
@@ -340,6 +391,10 @@ fn bench_command() -> Command {
                 .default_value("other")
                 .help("What the table calls the other server"),
         )
+fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).value_parser(value_parser!(PathBuf)).help(help)
+}
+
         .arg(
             Arg::new("json")
                 .long("json")

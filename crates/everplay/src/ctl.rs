@@ -13,12 +13,13 @@ mod arguments;
 mod routes;
 mod table;
 
+pub(crate) use api::Api;
 pub(crate) use arguments::{command, task};
 #[cfg(feature = "cluster")]
 pub(crate) use routes::router;
 
 use crate::{Error, Result};
-use api::{Api, NodeLine};
+use api::NodeLine;
 use everplay_client::Endpoint;
 use serde_json::Value;
 use std::fmt;

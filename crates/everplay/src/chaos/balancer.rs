@@ -4,7 +4,7 @@
 //! not answer at all for [`DOWN_AFTER`] loses them: its clients would wait for ever on sockets that stay open, as they
 //! do when a machine stands still. (HAProxy calls this `on-marked-down shutdown-sessions`.)
 
-use super::child::{READY, at};
+use super::child::READY;
 use crate::{Error, Result};
 use parking_lot::Mutex;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -46,18 +46,18 @@ struct Node {
 }
 
 impl Balancer {
-    pub(super) async fn start(ports: &[u16]) -> Result<Balancer> {
+    pub(super) async fn start(addresses: &[SocketAddr]) -> Result<Balancer> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.map_err(Error::system("the balancer cannot listen"))?;
         let address = listener.local_addr().map_err(Error::system("the balancer cannot listen"))?;
-        let node = |port: &u16| Node {
-            address: at(*port),
+        let node = |address: &SocketAddr| Node {
+            address: *address,
             ready: AtomicBool::new(false),
             carried: AtomicUsize::new(0),
             cut: watch::Sender::new(0),
             heard: Mutex::new(Instant::now()),
         };
-        let nodes: Arc<[Node]> = ports.iter().map(node).collect();
+        let nodes: Arc<[Node]> = addresses.iter().map(node).collect();
         let mut tasks = JoinSet::new();
         for n in 0..nodes.len() {
             tasks.spawn(ask(Arc::clone(&nodes), n));

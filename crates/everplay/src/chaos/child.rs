@@ -89,15 +89,11 @@ impl Drop for Process {
     }
 }
 
-/// A port of 127.0.0.1 that nobody has now.
+/// A port that nobody has now on this machine, or in this namespace.
 pub(super) fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0));
     let address = listener.and_then(|listener| listener.local_addr());
     Ok(address.map_err(Error::system("no port is free"))?.port())
-}
-
-pub(super) fn at(port: u16) -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 /// Waits for something outside of any process.
@@ -112,6 +108,16 @@ pub(super) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Result 
     Ok(())
 }
 
+/// Runs a short command to its end. Errors: it failed, with its last words.
+pub(super) fn run(command: &mut Command) -> Result {
+    let output = command.current_dir("/").output();
+    let output = output.map_err(|error| trouble(format!("{command:?}: {error}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(trouble(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim())))
+}
+
 /// Looks for a program on the PATH.
 pub(super) fn find(name: &str, install: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -121,10 +127,10 @@ pub(super) fn find(name: &str, install: &str) -> Result<PathBuf> {
 }
 
 /// Whether a server takes players, as a balancer asks it.
-pub(super) fn is_ready(port: u16) -> bool {
+pub(super) fn is_ready(address: SocketAddr) -> bool {
     let ask = || {
         let patience = Duration::from_millis(500);
-        let mut stream = TcpStream::connect_timeout(&at(port), patience)?;
+        let mut stream = TcpStream::connect_timeout(&address, patience)?;
         stream.set_read_timeout(Some(patience))?;
         stream.write_all(READY.as_bytes())?;
         let mut answer = [0; 12];

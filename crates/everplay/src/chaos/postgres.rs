@@ -1,8 +1,8 @@
 //! A PostgreSQL whose commits a standby confirms.
 
-use super::child::{Process, at, find, free_port, trouble};
+use super::child::{Process, find, free_port, run, trouble};
 use crate::Result;
-use std::net::TcpStream;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -19,13 +19,13 @@ pub(super) struct Replicated {
 
 #[derive(Debug)]
 struct Server {
-    port: u16,
+    address: SocketAddr,
     directory: PathBuf,
     process: Process,
 }
 
 impl Replicated {
-    pub(super) fn start(directory: &Path) -> Result<Replicated> {
+    pub(super) fn start(host: IpAddr, directory: &Path) -> Result<Replicated> {
         let first = directory.join("postgres-1");
         let second = directory.join("postgres-2");
         for data in [&first, &second] {
@@ -38,13 +38,17 @@ impl Replicated {
         let mut initdb = program("initdb")?;
         initdb.args(["--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale", "-D"]);
         run(initdb.arg(first.join("data")))?;
-        let primary = serve(first)?;
+        let file = first.join("data/pg_hba.conf");
+        let hosts = format!("{host}/24 trust");
+        let rules = format!("local all all trust\nhost all all {hosts}\nhost replication all {hosts}\n");
+        std::fs::write(&file, rules).map_err(|error| trouble(format!("{}: {error}", file.display())))?;
+        let primary = serve(host, first)?;
         let mut backup = program("pg_basebackup")?;
         backup.args([
             "-h",
-            "127.0.0.1",
+            &host.to_string(),
             "-p",
-            &primary.port.to_string(),
+            &primary.address.port().to_string(),
             "-U",
             "postgres",
             "-R",
@@ -53,20 +57,20 @@ impl Replicated {
         ]);
         backup.args(["-c", "fast", "--no-sync", "-d", "application_name=standby", "-D"]);
         run(backup.arg(second.join("data")))?;
-        let standby = serve(second)?;
+        let standby = serve(host, second)?;
         let mut replicated = Replicated { primary, _standby: standby };
         replicated.query("alter system set synchronous_standby_names = 'standby'")?;
         replicated.query("select pg_reload_conf()")?;
-        let port = replicated.primary.port;
+        let primary = replicated.primary.address;
         replicated.primary.process.wait_until("the standby confirmed", || {
             let count = "select count(*) from pg_stat_replication where sync_state = 'sync'";
-            query(port, count).is_ok_and(|count| count == "1")
+            query(primary, count).is_ok_and(|count| count == "1")
         })?;
         Ok(replicated)
     }
 
     pub(super) fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", self.primary.port)
+        format!("postgres://postgres@{}/postgres?sslmode=disable", self.primary.address)
     }
 
     /// Ends the primary at once, without a word to anybody it serves.
@@ -79,12 +83,12 @@ impl Replicated {
 
     /// Starts the primary again on its data.
     pub(super) fn mend(&mut self) -> Result {
-        self.primary.process = launch(self.primary.port, &self.primary.directory)?;
+        self.primary.process = launch(self.primary.address, &self.primary.directory)?;
         Ok(())
     }
 
     fn query(&self, sql: &str) -> Result<String> {
-        query(self.primary.port, sql)
+        query(self.primary.address, sql)
     }
 }
 
@@ -113,44 +117,36 @@ fn program(name: &str) -> Result<Command> {
     Ok(command)
 }
 
-fn run(command: &mut Command) -> Result {
-    let output = command.current_dir("/").output();
-    let output = output.map_err(|error| trouble(format!("{command:?}: {error}")))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(trouble(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim())))
+fn serve(host: IpAddr, directory: PathBuf) -> Result<Server> {
+    let address = SocketAddr::new(host, free_port()?);
+    let process = launch(address, &directory)?;
+    Ok(Server { address, directory, process })
 }
 
-fn serve(directory: PathBuf) -> Result<Server> {
-    let port = free_port()?;
-    let process = launch(port, &directory)?;
-    Ok(Server { port, directory, process })
-}
-
-fn launch(port: u16, directory: &Path) -> Result<Process> {
+fn launch(address: SocketAddr, directory: &Path) -> Result<Process> {
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
     let mut server = program("postgres")?;
-    server.arg("-D").arg(directory.join("data")).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k"]);
+    server.arg("-D").arg(directory.join("data")).args(["-p", &port, "-h", &host, "-k"]);
     server.arg(directory).args(["-c", "wal_level=replica", "-c", "max_connections=40"]);
     server.args(["-c", "shared_buffers=16MB"]).current_dir("/");
     let mut process = Process::start("postgres", &mut server, &directory.with_extension("log"))?;
     let mut ready = program("pg_isready")?;
-    ready.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]).current_dir("/");
+    ready.args(["-q", "-h", &host, "-p", &port]).current_dir("/");
     process.wait_until("it took connections", || {
-        TcpStream::connect_timeout(&at(port), Duration::from_millis(500)).is_ok()
+        TcpStream::connect_timeout(&address, Duration::from_millis(500)).is_ok()
             && ready.status().is_ok_and(|status| status.success())
     })?;
     Ok(process)
 }
 
 /// The one value of a query, as text.
-fn query(port: u16, sql: &str) -> Result<String> {
+fn query(address: SocketAddr, sql: &str) -> Result<String> {
     let mut psql = program("psql")?;
     psql.args([
         "-h",
-        "127.0.0.1",
+        &address.ip().to_string(),
         "-p",
-        &port.to_string(),
+        &address.port().to_string(),
         "-U",
         "postgres",
         "-X",

@@ -1,21 +1,24 @@
 //! A whole region on this machine: balancer, nodes, Redis behind Sentinels, PostgreSQL with a standby.
 //!
-//! Everything listens on free ports of 127.0.0.1 and keeps its files in one temporary directory. Dropping the region
-//! stops it, by the ids of the processes it started.
+//! Everything listens on free ports and keeps its files in one temporary directory. Dropping the region stops it, by the
+//! ids of the processes it started. The nodes share a cluster key, as they would on several machines.
 
 use super::balancer::Balancer;
-use super::child::{Process, at, free_port, is_ready, trouble};
+use super::child::{Process, free_port, is_ready, trouble};
+use super::network::Network;
 use super::postgres::Replicated;
 use super::redis::Watched;
+use crate::ctl::Api;
 use crate::{Error, Result};
+use everplay_client::Endpoint;
 use everplay_live::{
     Arbiter, GrantsOf, LiveStore, PostgresArbiter, PostgresOptions, RedisAddress, RedisLiveStore,
     RedisOptions,
 };
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::block_in_place;
@@ -32,21 +35,31 @@ pub(super) struct Region {
     arbiter: PostgresArbiter,
     pub(super) redis: Watched,
     pub(super) postgres: Replicated,
+    pub(super) network: Network,
+    key: String,
     directory: TempDir,
 }
 
 /// One node and its process.
 pub(super) struct Node {
-    name: String,
-    pub(super) port: u16,
+    n: usize,
+    pub(super) address: SocketAddr,
     process: Process,
+    place: Place,
+}
+
+/// What all nodes are told.
+#[derive(Clone)]
+struct Place {
+    network: Network,
     redis: String,
     database: String,
-    log: PathBuf,
+    key: String,
+    directory: PathBuf,
 }
 
 impl Region {
-    pub(super) async fn start(nodes: usize) -> Result<Region> {
+    pub(super) async fn start(nodes: usize, network: Network) -> Result<Region> {
         let directory = tempfile::Builder::new()
             .prefix("everplay-chaos-")
             .tempdir()
@@ -56,10 +69,11 @@ impl Region {
             .map_err(Error::system("the temporary directory cannot be opened to PostgreSQL"))?;
         let path = directory.path();
         let (redis, postgres) = block_in_place(|| {
+            network.prepare()?;
             eprintln!("starting Redis with two replicas and three Sentinels");
-            let redis = Watched::start(path)?;
+            let redis = Watched::start(network.host(), path)?;
             eprintln!("starting PostgreSQL with a synchronous standby");
-            Ok::<_, Error>((redis, Replicated::start(path)?))
+            Ok::<_, Error>((redis, Replicated::start(network.host(), path)?))
         })?;
         let address = RedisAddress::parse(&redis.url()).map_err(|error| trouble(error.to_string()))?;
         let live = RedisLiveStore::open(RedisOptions::new(address)).await;
@@ -67,17 +81,25 @@ impl Region {
         let arbiter = PostgresArbiter::open(PostgresOptions::new(postgres.url())).await;
         let arbiter = arbiter.map_err(|error| trouble(format!("PostgreSQL: {error}")))?;
         eprintln!("starting {nodes} nodes and the balancer");
+        let key = format!("{:032x}", rand::random::<u128>());
+        let place = Place {
+            network,
+            redis: redis.url(),
+            database: postgres.url(),
+            key: key.clone(),
+            directory: path.to_owned(),
+        };
         let nodes = block_in_place(|| {
             let mut started = Vec::new();
             for n in 0..nodes {
-                started.push(Node::start(n, path, redis.url(), postgres.url())?);
+                started.push(Node::start(n, place.clone())?);
             }
             started.iter_mut().try_for_each(Node::wait)?;
             Ok::<_, Error>(started)
         })?;
-        let ports: Vec<u16> = nodes.iter().map(|node| node.port).collect();
-        let balancer = Balancer::start(&ports).await?;
-        let region = Region { balancer, nodes, live, arbiter, redis, postgres, directory };
+        let addresses: Vec<SocketAddr> = nodes.iter().map(|node| node.address).collect();
+        let balancer = Balancer::start(&addresses).await?;
+        let region = Region { balancer, nodes, live, arbiter, redis, postgres, network, key, directory };
         region.all_ready().await?;
         Ok(region)
     }
@@ -114,7 +136,7 @@ impl Region {
     /// The rooms that a node owns.
     pub(super) async fn rooms_of(&self, n: usize) -> Result<HashSet<String>> {
         let failed = |error: everplay_live::ArbiterError| trouble(format!("PostgreSQL: {error}"));
-        let http = at(self.nodes[n].port).to_string();
+        let http = self.nodes[n].address.to_string();
         let mut rooms = HashSet::new();
         for node in self.arbiter.nodes().await.map_err(failed)? {
             if node.row.http == http {
@@ -138,23 +160,43 @@ impl Region {
         Ok(busiest)
     }
 
+    /// Has a node hand its rooms over and take none, as `everplay ctl drain` does, until it has none.
+    pub(super) async fn drain(&self, n: usize) -> Result {
+        let asked = self.nodes[n].address.to_string();
+        let endpoint: Result<Endpoint, _> = format!("http://{asked}").parse();
+        let endpoint = endpoint.map_err(|error| trouble(format!("{asked}: {error}")))?;
+        let api = Api::new(endpoint, self.key.clone());
+        let name = api.find(&asked).await?.incarnation;
+        api.post(&format!("/cluster/nodes/{name}/drain"), &serde_json::Value::Null).await?;
+        for _ in 0..600 {
+            if self.rooms_of(n).await?.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err(trouble("a node that was drained still has rooms after a minute"))
+    }
+
+    /// The nodes that stand in the zone of this one.
+    pub(super) fn zone_of(&self, n: usize) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|other| other % ZONES.len() == n % ZONES.len()).collect()
+    }
+
     pub(super) fn live(&self) -> &dyn LiveStore {
         &self.live
     }
 }
 
 impl Node {
-    fn start(n: usize, directory: &Path, redis: String, database: String) -> Result<Node> {
-        let (name, port) = (format!("node-{}", n + 1), free_port()?);
-        let log = directory.join(format!("{name}.log"));
-        let zone = ZONES[n % ZONES.len()];
-        let process = launch(&name, port, zone, &redis, &database, &log)?;
-        Ok(Node { name, port, process, redis, database, log })
+    fn start(n: usize, place: Place) -> Result<Node> {
+        let address = SocketAddr::new(place.network.node(n), free_port()?);
+        let process = launch(n, address, &place)?;
+        Ok(Node { n, address, process, place })
     }
 
     fn wait(&mut self) -> Result {
-        let port = self.port;
-        self.process.wait_until("it was ready", || is_ready(port))
+        let address = self.address;
+        self.process.wait_until("it was ready", || is_ready(address))
     }
 
     /// SIGKILL: nothing in it runs any more, not even a destructor.
@@ -170,23 +212,27 @@ impl Node {
         self.process.has_ended()
     }
 
-    /// Starts it again at its port, if it has ended, and waits until it takes players.
+    /// Starts it again at its address, if it has ended, and waits until it takes players.
     pub(super) fn restart(&mut self) -> Result {
         if self.process.has_ended() {
-            let zone = ZONES[usize::from(self.name.bytes().last().unwrap_or(b'1') - b'1') % ZONES.len()];
-            let Node { name, port, redis, database, log, .. } = &*self;
-            self.process = launch(name, *port, zone, redis, database, log)?;
+            self.process = launch(self.n, self.address, &self.place)?;
         }
         self.wait()
     }
 }
 
-fn launch(name: &str, port: u16, zone: &str, redis: &str, database: &str, log: &Path) -> Result<Process> {
+fn launch(n: usize, address: SocketAddr, place: &Place) -> Result<Process> {
+    let Place { network, redis, database, key, directory } = place;
+    let name = format!("node-{}", n + 1);
     let program = std::env::current_exe().map_err(Error::system("this program cannot be found"))?;
-    let mut command = Command::new(program);
+    let mut command = network.command(n, &program)?;
+    let host = address.ip().to_string();
     command.arg("serve").env_clear();
-    command.env("PORT", port.to_string()).env("REDIS_URL", redis).env("DATABASE_URL", database);
-    command.env("EVERPLAY_BENCH_ROOMS", "true").env("EVERPLAY_ZONE", zone);
+    command.env("PORT", address.port().to_string()).env("REDIS_URL", redis).env("DATABASE_URL", database);
+    command.env("EVERPLAY_HOST", &host).env("EVERPLAY_LINK_HOST", &host).env("EVERPLAY_CLUSTER_KEY", key);
+    command.env("EVERPLAY_BENCH_ROOMS", "true").env("EVERPLAY_ZONE", ZONES[n % ZONES.len()]);
     command.env("EVERPLAY_LOG", "info").env("EVERPLAY_LOG_FORMAT", "human");
-    Process::start(name, &mut command, log)
+    let process = Process::start(&name, &mut command, &directory.join(format!("{name}.log")))?;
+    network.join(n, process.id())?;
+    Ok(process)
 }

@@ -20,6 +20,11 @@ pub(crate) struct Page {
 }
 
 impl Page {
+    /// As somebody else has read it: the links that are needed, the others 0.
+    pub(crate) fn new(tick: u32, chain: u64, links: Vec<u64>, scribe: Option<[u32; 3]>) -> Page {
+        Page { tick, chain, links, scribe }
+    }
+
     /// Reads a client's decoded state. `None`: it is not this room's.
     pub(crate) fn of(state: &Decoder, session: &str) -> Option<Page> {
         let Node::Struct { fields, .. } = state.root() else { return None };

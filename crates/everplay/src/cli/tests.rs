@@ -52,7 +52,7 @@ fn chaos_does_what_is_named_in_its_own_order() {
         other => panic!("{other:?}"),
     };
     assert_eq!(faults(&["chaos"]), Fault::ALL);
-    assert_eq!(faults(&["chaos", "--faults", "redis,kill"]), [Fault::Kill, Fault::Redis]);
+    assert_eq!(faults(&["chaos", "--scenario", "redis,kill"]), [Fault::Kill, Fault::Redis]);
 }
 
 #[test]

@@ -14,28 +14,28 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MOST: usize = 64 << 20;
 
 /// A node, and the key it wants to see.
-pub(super) struct Api {
+pub(crate) struct Api {
     node: Endpoint,
     key: String,
 }
 
 /// What the command line itself needs to know of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(super) struct NodeLine {
-    pub(super) incarnation: String,
-    pub(super) process: String,
-    pub(super) http: String,
-    pub(super) rooms: u32,
+pub(crate) struct NodeLine {
+    pub(crate) incarnation: String,
+    pub(crate) process: String,
+    pub(crate) http: String,
+    pub(crate) rooms: u32,
 }
 
 impl NodeLine {
-    pub(super) fn short(&self) -> &str {
+    pub(crate) fn short(&self) -> &str {
         short(&self.incarnation)
     }
 }
 
 /// As many letters of a node's name as tell a few nodes apart.
-pub(super) fn short(incarnation: &str) -> &str {
+pub(crate) fn short(incarnation: &str) -> &str {
     incarnation.get(..8).unwrap_or(incarnation)
 }
 
@@ -55,31 +55,31 @@ struct Problem {
 }
 
 /// The path of a room. Its id is checked because it goes into a URL.
-pub(super) fn room_path(id: &str) -> Result<String> {
+pub(crate) fn room_path(id: &str) -> Result<String> {
     let id = RoomId::new(id).map_err(|error| Error::Command(format!("{id:?} is no room id: {error}")))?;
     Ok(format!("/cluster/rooms/{id}"))
 }
 
 impl Api {
-    pub(super) fn new(node: Endpoint, key: String) -> Self {
+    pub(crate) fn new(node: Endpoint, key: String) -> Self {
         Self { node, key }
     }
 
-    pub(super) async fn get(&self, path: &str) -> Result<Value> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
         self.request("GET", path, Vec::new()).await
     }
 
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         self.request("POST", path, body.to_string().into_bytes()).await
     }
 
-    pub(super) async fn nodes(&self) -> Result<Vec<NodeLine>> {
+    pub(crate) async fn nodes(&self) -> Result<Vec<NodeLine>> {
         let nodes: Nodes = serde_json::from_value(self.get("/cluster/nodes").await?).map_err(odd)?;
         Ok(nodes.nodes)
     }
 
     /// The one node that is meant.
-    pub(super) async fn find(&self, wanted: &str) -> Result<NodeLine> {
+    pub(crate) async fn find(&self, wanted: &str) -> Result<NodeLine> {
         choose(&self.nodes().await?, wanted).cloned().map_err(Error::Command)
     }
 
