@@ -3,6 +3,7 @@ import { type Schema, GET, answer } from "../api/client";
 import { user } from "../account/session";
 import { h } from "../dom";
 import { type PageRoute, pageHash } from "../route";
+import { LIVE_ROWS, type Live, follow } from "./live-board";
 import { GAMES, REGIONS, paging, percent, rating, regionName, seasons } from "./model";
 import { Loaded, type Open, every, heading, nothing, select, staleMark } from "./page";
 
@@ -26,7 +27,9 @@ interface Shown {
 
 export const open: Open = (at) => {
   const wanted = read(at);
-  const board = new Loaded(() => load(wanted), (shown) => view(shown, wanted));
+  let shown: Shown | null = null;
+  let live: Live | null = null;
+  const board = new Loaded(async () => (shown = await load(wanted)), (shown) => view(shown, wanted));
   const go = (change: Partial<Wanted>) => (location.hash = hash({ ...wanted, offset: 0, ...change }));
   const region = REGIONS.some(([key]) => key === wanted.region) || !wanted.region ? REGIONS : [...REGIONS, [wanted.region, wanted.region] as const];
   const filters = h("div", { class: "filters", role: "group", "aria-label": "Which board" },
@@ -36,11 +39,35 @@ export const open: Open = (at) => {
       (season) => go({ season, game: wanted.game || GAMES[0][0] })),
     h("label", { for: "region" }, "Region"), select("region", [["", "Everywhere"], ...region], wanted.region, (region) => go({ region })),
     order(wanted, go));
-  const stop = every(AGAIN_MS, () => void board.again());
+  const mark = h("p", { class: "live-mark", hidden: true }, h("span", { class: "dot", "aria-hidden": "true" }), "Live");
+  const fits = wanted.offset + ROWS <= LIVE_ROWS;
+  const draw = () => {
+    if (!shown || !live) return;
+    shown = { ...shown, board: { ...live, offset: wanted.offset, rows: live.rows.slice(wanted.offset, wanted.offset + ROWS) } };
+    board.show(shown);
+  };
+  const unfollow = !fits ? null : follow({ game: wanted.game, season: wanted.season, region: wanted.region, order: wanted.order }, {
+    board: (now) => {
+      live = now;
+      draw();
+    },
+    place: (own) => {
+      if (shown) shown = { ...shown, own };
+      draw();
+    },
+    live: (on) => {
+      mark.hidden = !on;
+      if (!on) live = null;
+    },
+  });
+  const stop = every(AGAIN_MS, () => !live && void board.again());
   return {
     title: "Leaderboard",
-    element: h("div", { class: "page" }, heading("Leaderboard", "Everybody with five games or more."), filters, h("section", { class: "panel board-panel", "aria-label": "Board" }, board.element)),
-    close: stop,
+    element: h("div", { class: "page" }, heading("Leaderboard", "Everybody with five games or more.", mark), filters, h("section", { class: "panel board-panel", "aria-label": "Board" }, board.element)),
+    close: () => {
+      stop();
+      unfollow?.();
+    },
   };
 };
 

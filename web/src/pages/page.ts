@@ -56,9 +56,15 @@ export class Loaded<T> {
   show(value: T): void {
     this.#shown = true;
     this.element.removeAttribute("aria-busy");
+    const focused = document.activeElement;
+    const held = focused && this.element.contains(focused) ? { tag: focused.tagName, key: keyOf(focused) } : null;
     this.element.replaceChildren(...[this.#view(value)].flat());
+    // What is drawn anew by itself must not take the focus away from what it was on.
+    if (held) Array.from(this.element.querySelectorAll<HTMLElement>(held.tag)).find((one) => keyOf(one) === held.key)?.focus({ preventScroll: true });
   }
 }
+
+const keyOf = (element: Element): string => element.id || element.getAttribute("href") || element.textContent || "";
 
 /** Asks anew from time to time while somebody looks. Returns what stops it. */
 export function every(ms: number, act: () => void): () => void {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { boardOf } from "./evidence";
+import { read } from "./live-board";
 import { blocks } from "./markdown";
 
 describe("Markdown", () => {
@@ -35,5 +36,17 @@ describe("evidence", () => {
 
   it("is left as it is for anything else", () => {
     for (const position of [null, 7, {}, { state: { ships: [] } }, { game: { board: "x" } }, { tooLarge: 9 }]) expect(boardOf(position)).toBeNull();
+  });
+});
+
+describe("a live board", () => {
+  const row = { rank: 1, userId: "u", name: "Ada", region: "", gamesPlayed: 5, gamesWon: 5, gamesLost: 0, gamesDrawn: 0, winPercentage: 100, currentStreak: 5, bestStreak: 5, rating: 1700, ratingDeviation: 150 };
+
+  it("is nothing before rows were brought, and then as the services say it", () => {
+    expect(read(undefined)).toBeNull();
+    expect(read({ rows: [], total: 0, stale: true, asOf: 0 })).toBeNull();
+    const live = read({ rows: [row], total: 1, stale: false, asOf: Date.parse("2026-01-31T12:00:00Z") });
+    expect(live).toMatchObject({ total: 1, stale: false, asOf: "2026-01-31T12:00:00.000Z" });
+    expect(live?.rows[0]).toEqual({ ...row, region: null });
   });
 });
