@@ -93,28 +93,28 @@ pub(crate) struct BenchTask {
 /// One kind of trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// SIGKILL of a node that has sockets and no rooms any more.
-    Gateway,
     /// SIGKILL of a node, with the rooms and the sockets it has.
     Kill,
+    /// SIGKILL of a node that has sockets and no rooms any more.
+    Gateway,
     /// A node stands still (SIGSTOP) and wakes up later, believing that it still owns its rooms.
     Freeze,
+    /// SIGKILL of the primary of Redis.
+    Redis,
     /// The primary of Redis is cut off from its replicas, then killed.
     RedisCut,
     /// SIGKILL of a replica of Redis.
     Replica,
-    /// SIGKILL of the primary of Redis.
-    Redis,
     /// Every node is asked to stop and started again, one after the other.
     Rolling,
+    /// The primary of PostgreSQL is lost, and away for a while.
+    Arbiter,
     /// Every socket of the region breaks at once.
     Herd,
     /// A client sends what makes its room panic, again and again.
     Poison,
     /// A zone is cut off from everything else, and comes back.
     Partition,
-    /// The primary of PostgreSQL is lost, and away for a while.
-    Arbiter,
     /// A node dies with a thousand rooms.
     Thousand,
 }
@@ -138,18 +138,18 @@ impl Fault {
 
     /// As it is called on the command line.
     pub(crate) fn name(self) -> &'static str {
-            Fault::Gateway => "gateway",
         match self {
             Fault::Kill => "kill",
-            Fault::RedisCut => "redis-cut",
-            Fault::Replica => "replica",
+            Fault::Gateway => "gateway",
             Fault::Freeze => "freeze",
             Fault::Redis => "redis",
+            Fault::RedisCut => "redis-cut",
+            Fault::Replica => "replica",
+            Fault::Rolling => "rolling",
+            Fault::Arbiter => "arbiter",
             Fault::Herd => "herd",
             Fault::Poison => "poison",
             Fault::Partition => "partition",
-            Fault::Rolling => "rolling",
-            Fault::Arbiter => "arbiter",
             Fault::Thousand => "thousand",
         }
     }
@@ -237,13 +237,8 @@ fn bench(matches: &ArgMatches) -> BenchTask {
             pid: matches.get_one::<u32>("against-pid").copied(),
             name: matches.get_one::<String>("against-name").expect("it has a default").clone(),
         }),
-        sdk: number("sdk"),
-        sdk_folder: matches.get_one::<PathBuf>("sdk-folder").cloned(),
-        arenas: number("arenas"),
         json: matches.get_one::<PathBuf>("json").cloned(),
     }
-        report: matches.get_one::<PathBuf>("report").cloned(),
-        inside: matches.get_one::<PathBuf>("inside").cloned(),
 }
 
 fn chaos(matches: &ArgMatches) -> ChaosTask {
@@ -260,8 +255,13 @@ fn chaos(matches: &ArgMatches) -> ChaosTask {
         nodes: number("nodes"),
         rooms: number("rooms"),
         clients: number("clients"),
+        sdk: number("sdk"),
+        sdk_folder: matches.get_one::<PathBuf>("sdk-folder").cloned(),
+        arenas: number("arenas"),
         short: matches.get_flag("short"),
         json: matches.get_one::<PathBuf>("json").cloned(),
+        report: matches.get_one::<PathBuf>("report").cloned(),
+        inside: matches.get_one::<PathBuf>("inside").cloned(),
     }
 }
 
@@ -284,9 +284,6 @@ fn chaos_command() -> Command {
              namespaces and a region of its own, and is left out with a word where they are not permitted. thousand: \
              a node dies with 1,000 rooms.\n\n\
              Some of the players are real SDKs of 0.18, run by node, when both are found; some fly in arenas of the \
-        .arg(number("sdk", "12", 0..=1_000, "How many of the players are real SDKs"))
-        .arg(path("sdk-folder", "DIR", "Where @colyseus/sdk 0.18 is installed [default: looked for from here upwards]"))
-        .arg(number("arenas", "6", 0..=100, "Arenas beside the rooms, two pilots in each"))
              room kind `spaaace`, when this program has it.",
         )
         .arg(
@@ -305,6 +302,9 @@ fn chaos_command() -> Command {
         .arg(number("nodes", "3", 1..=9, "Nodes of the region"))
         .arg(number("rooms", "60", 1..=1_000, "Rooms that are played in"))
         .arg(number("clients", "300", 1..=10_000, "Players, spread evenly over the rooms"))
+        .arg(number("sdk", "12", 0..=1_000, "How many of the players are real SDKs"))
+        .arg(path("sdk-folder", "DIR", "Where @colyseus/sdk 0.18 is installed [default: looked for from here upwards]"))
+        .arg(number("arenas", "6", 0..=100, "Arenas beside the rooms, two pilots in each"))
         .arg(flag("short", "Shorter outages (5 s frozen, 10 s without PostgreSQL) and 200 rooms for a thousand"))
         .arg(path("report", "DIR", "Also write report.json and report.html into this folder"))
         .arg(path("json", "FILE", "Also write the numbers to a file"))
@@ -391,10 +391,6 @@ fn bench_command() -> Command {
                 .default_value("other")
                 .help("What the table calls the other server"),
         )
-fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value).value_parser(value_parser!(PathBuf)).help(help)
-}
-
         .arg(
             Arg::new("json")
                 .long("json")
@@ -432,6 +428,10 @@ fn settings_arguments(wanted: fn(&str) -> bool) -> Vec<Arg> {
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).value_parser(value_parser!(PathBuf)).help(help)
 }
 
 fn number(
