@@ -426,6 +426,7 @@ impl Host {
     fn answered(&mut self, answer: Answer) {
         match answer {
             Answer::Confirmed => self.release_in_turn(),
+            Answer::HeldUp if planted::is(Bug::UnknownIsDone) => self.release(),
             Answer::HeldUp => {}
             Answer::Lost(_) if planted::is(Bug::FencedSilently) => self.over = true,
             Answer::Lost(loss) => return self.give_up(&loss),

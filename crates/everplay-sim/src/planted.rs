@@ -11,8 +11,6 @@ pub enum Planted {
     /// The program as it is.
     #[default]
     None,
-    /// The store takes an append whatever its token.
-    AppendUnfenced,
     /// The store takes an append whatever its place.
     AppendUnplaced,
     /// The store writes a repeated batch a second time.
@@ -57,8 +55,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 35] = [
-        Planted::AppendUnfenced,
+    pub const ALL: [Planted; 39] = [
         Planted::AppendUnplaced,
         Planted::RepeatWritesAgain,
         Planted::AppendUnconfirmed,
@@ -85,13 +82,18 @@ impl Planted {
         Planted::Node(Bug::TakeoverDrops),
         Planted::Node(Bug::LeavesStrays),
         Planted::Node(Bug::TrustsImage),
-        Planted::Node(Bug::FreezesEarly),
         Planted::Node(Bug::TakesOldEpochs),
         Planted::Node(Bug::TakesOldAttachments),
         Planted::Node(Bug::ForwardedLess),
         Planted::Node(Bug::ForwardedMore),
         Planted::Node(Bug::SendsKeptTwice),
         Planted::Node(Bug::LeavesDeadLinks),
+        Planted::Node(Bug::SpeaksOnLaterLinks),
+        Planted::Node(Bug::ForgetsBeforeDetach),
+        Planted::Node(Bug::ReattachesTwiceInATurn),
+        Planted::Node(Bug::CountsBeforeReattached),
+        Planted::Node(Bug::TakesEveryJoin),
+        Planted::Node(Bug::AdoptsTwice),
         Planted::Node(Bug::UnknownRoomIsGone),
     ];
 

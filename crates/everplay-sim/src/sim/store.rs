@@ -361,7 +361,6 @@ impl LiveStore for StoreClient {
             let mut append = append.clone();
             let head = || head(store, &append.room);
             match planted {
-                Planted::AppendUnfenced => append.token = head().map_or(append.token, |(fence, _)| fence),
                 Planted::AppendUnplaced => {
                     if let Some((_, end)) = head() {
                         (append.expected, append.prev) = (end.last.next(), end.chain);

@@ -81,6 +81,7 @@ struct Peer {
     joins: usize,
     states: usize,
     decoder: Option<Decoder>,
+    token: String,
     messages: Vec<(String, u64)>,
     closed: Option<CloseCode>,
     moved: usize,
@@ -90,8 +91,9 @@ struct Peer {
 impl Peer {
     fn receive(&mut self, bytes: &[u8]) {
         match ServerFrame::decode(bytes, Dialect::V18).expect("frames decode") {
-            ServerFrame::Join(Join { handshake, .. }) => {
+            ServerFrame::Join(Join { handshake, token, .. }) => {
                 self.joins += 1;
+                token.clone_into(&mut self.token);
                 self.decoder = Some(Decoder::from_handshake(handshake).expect("decodes"));
             }
             ServerFrame::State { body, .. } => {
@@ -564,6 +566,79 @@ async fn a_broken_link_is_mended_from_the_journal() {
     a.clicks(1, 6).await;
     b.clicks(bob, 6).await;
     play.check(6);
+}
+
+#[tokio::test]
+async fn what_a_turn_sent_before_it_read_that_the_link_broke_is_kept() {
+    let stores = Stores::new();
+    let gateway = Gateway::new(1);
+    let mut play = Play::begin(stores.node(), &gateway).await;
+    gateway.inner.lock().deaf = true;
+    let before = play.entry.delivered.load(Ordering::Acquire);
+    // All of it waits in the mailbox before the room looks.
+    for _ in 0..3 {
+        play.say(1, "click").await;
+    }
+    play.command(Command::Detach(vec![play.seats[&1].2])).await;
+    let entry = Arc::clone(&play.entry);
+    gateway.until("step", |_| entry.delivered.load(Ordering::Acquire) > before).await;
+    play.reattach(&gateway).await;
+    gateway.clicks(1, 3).await;
+    play.check(3);
+}
+
+#[tokio::test]
+async fn a_socket_that_is_attached_twice_in_a_turn_gets_everything_once() {
+    let stores = Stores::new();
+    let (a, b, broken) = (Gateway::new(1), Gateway::new(2), Gateway::new(3));
+    let mut play = Play::begin(stores.node(), &a).await;
+    let bob = play.join(&b).await;
+    a.inner.lock().deaf = true;
+    broken.inner.lock().deaf = true;
+    play.say(bob, "click").await;
+    b.clicks(bob, 1).await;
+    let (epoch, forwarded) = {
+        let inner = a.inner.lock();
+        (inner.epoch, inner.forwarded)
+    };
+    let (_, session, old) = play.seats[&1].clone();
+    let (conn, dialect) = (ConnId(77), Some(Dialect::V18));
+    let connect = Connect { conn, session, token: None, skip_handshake: false, dialect };
+    let (sink, acknowledged) = (broken.socket(1), true);
+    let seat = ReattachSeat { connect, sink, acknowledged, full: false, inputs: 0, input_time: 0 };
+    // The link breaks, stands, breaks, and stands, before the room looks.
+    play.command(Command::Detach(vec![old])).await;
+    play.command(Command::Reattach(Reattach { epoch, forwarded, seats: vec![seat], number: 0 })).await;
+    play.command(Command::Detach(vec![conn])).await;
+    play.reattach(&a).await;
+    play.say(bob, "click").await;
+    a.clicks(1, 2).await;
+    b.clicks(bob, 2).await;
+    play.check(2);
+}
+
+#[tokio::test]
+async fn one_socket_of_a_client_joins_at_a_time() {
+    let stores = Stores::new();
+    let gateway = Gateway::new(1);
+    let mut play = Play::begin(stores.node(), &gateway).await;
+    let session = play.seats[&1].1.clone();
+    let token = Some(gateway.inner.lock().peers[&1].token.clone());
+    let dialect = Some(Dialect::V18);
+    for number in [7, 8] {
+        let conn = ConnId(number);
+        let (session, token) = (session.clone(), token.clone());
+        let connect = Connect { conn, session, token, skip_handshake: false, dialect };
+        play.command(Command::Attach { connect, sink: gateway.socket(number) }).await;
+    }
+    let told = |inner: &Inner| inner.peers.get(&8).is_some_and(|peer| peer.closed.is_some());
+    gateway.until("word for the second one", told).await;
+    gateway.until("join", |inner| inner.peers.get(&7).is_some_and(|peer| peer.joins == 1)).await;
+    assert_eq!(gateway.inner.lock().peers[&8].closed, Some(CloseCode::MAY_TRY_RECONNECT));
+    play.seats.insert(7, (Arc::clone(&gateway), session, ConnId(7)));
+    play.send(7, ClientFrame::Ack).await;
+    gateway.until("state", |inner| inner.peers[&7].states == 1).await;
+    assert_eq!(gateway.inner.lock().peers[&7].closed, None);
 }
 
 #[tokio::test]
