@@ -153,7 +153,8 @@ pub struct TicketEvidence {
     pub game: TicketGame,
     /// Whether it is exactly the record that was asked for; older ones may have been gone.
     pub exact: bool,
-    /// `state` and `ledger` of the room, `game` as it was kept, or `tooLarge` with the number of bytes.
+    /// `state` of the room, `seq`, `time_ms`; `game` as it was kept, if a number was named; or only `tooLarge` with the
+    /// number of bytes.
     pub position: Value,
 }
 

@@ -139,6 +139,12 @@ settings! {
     smtp_url("EVERPLAY_SMTP_URL"): StoreUrl = StoreUrl::default();
     /// Whom mail is from.
     mail_from("EVERPLAY_MAIL_FROM"): String = "Everplay <no-reply@localhost>".to_owned();
+    /// Where the support desk is told by mail of tickets, answers of players and time that is over. Empty: it is not.
+    support_mail("EVERPLAY_SUPPORT_MAIL"): String = String::new();
+    /// A program that is told by `POST` of everything that happens to tickets. Empty: none.
+    support_webhook("EVERPLAY_SUPPORT_WEBHOOK"): StoreUrl = StoreUrl::default();
+    /// Signs what it is told (`x-everplay-signature`, HMAC-SHA256): a random text of 32 characters or more.
+    support_webhook_key("EVERPLAY_SUPPORT_WEBHOOK_KEY"): ClusterKey = ClusterKey::default();
     /// Sign-in with Google: `CLIENT_ID:CLIENT_SECRET`. Empty: not offered.
     google_login("EVERPLAY_GOOGLE_LOGIN"): ClientSecret = ClientSecret::default();
     /// Sign-in with Facebook: `CLIENT_ID:CLIENT_SECRET`. Empty: not offered.

@@ -37,15 +37,17 @@ const FORFEITS: [&str; 3] = ["forfeit", "left", "timeout"];
 pub(crate) struct Counting {
     pub(crate) boards: Boards,
     pub(crate) games: Games,
+    pub(crate) records: Arc<dyn RecordStore>,
 }
 
 impl Counting {
     /// Opens the stores that the settings ask for.
     pub(crate) async fn open(config: &Config) -> Result<Self> {
         let (boards, records) = open_stores(config).await?;
-        let records = Guarded::new(records, RetryOptions::default(), BreakerOptions::default());
+        let guarded = Guarded::new(records, RetryOptions::default(), BreakerOptions::default());
+        let records: Arc<dyn RecordStore> = Arc::new(guarded);
         let boards = Boards::start(boards, BoardsOptions::default());
-        Ok(Self { boards, games: Games::new(Arc::new(records)) })
+        Ok(Self { boards, games: Games::new(Arc::clone(&records)), records })
     }
 
     /// What takes the events of rooms.

@@ -4,7 +4,7 @@ use crate::{Error, Result, data_dir};
 use everplay_live::{LiveStore, LoadedRoom, RoomState};
 use everplay_room::{Record, Section, Snapshot};
 use everplay_schema::Inspector;
-use everplay_types::{CustomerId, Millis, RoomId, RoomKey};
+use everplay_types::{CustomerId, Millis, RoomId, RoomKey, Seq};
 use serde_json::{Value, json};
 use std::path::Path;
 use tokio::runtime::Runtime;
@@ -35,11 +35,17 @@ pub(crate) fn room(data_dir: &Path, id: &str) -> Result<String> {
     Ok(serde_json::to_string_pretty(&value).expect("a JSON value is JSON") + "\n")
 }
 
-/// Both trees of a room and where its journal stands, as JSON. The error says which record cannot be read and why.
+/// Both trees of a room at the end of its journal, as JSON. The error says which record cannot be read and why.
 pub(crate) fn state(loaded: &LoadedRoom) -> Result<Value, String> {
+    state_at(loaded, None)
+}
+
+/// The same after record `until`, or after the one that is nearest to it in what was loaded; `seq` says which.
+pub(crate) fn state_at(loaded: &LoadedRoom, until: Option<Seq>) -> Result<Value, String> {
     let mut trees: Option<(Inspector, Inspector)> = None;
     let mut time = Millis::ZERO;
     let mut ended = false;
+    let mut last = loaded.snapshot.as_ref().map_or(Seq::ZERO, |snapshot| snapshot.seq);
     let begin = |state: &[u8], ledger: &[u8]| {
         let tree = |bytes| everplay_schema::inspect(bytes).map_err(|error| error.to_string());
         Ok::<_, String>((tree(state)?, tree(ledger)?))
@@ -51,6 +57,10 @@ pub(crate) fn state(loaded: &LoadedRoom) -> Result<Value, String> {
         trees = Some(begin(decoded.state, decoded.ledger).map_err(at)?);
     }
     for entry in &loaded.tail {
+        if trees.is_some() && until.is_some_and(|until| entry.seq > until) {
+            break;
+        }
+        last = entry.seq;
         let at = |error: String| format!("record {}: {error}", entry.seq);
         let record = Record::decode(&entry.payload).map_err(|error| at(error.to_string()))?;
         time = record.time;
@@ -75,7 +85,7 @@ pub(crate) fn state(loaded: &LoadedRoom) -> Result<Value, String> {
     let mut ledger = ledger.to_json();
     hide_secrets(&mut ledger);
     Ok(json!({
-        "seq": loaded.position.last,
+        "seq": last,
         "time_ms": time,
         "ended": ended,
         "state": state.to_json(),

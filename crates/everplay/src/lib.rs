@@ -35,6 +35,7 @@ mod rooms;
 mod server;
 mod services;
 mod stores;
+mod support;
 
 pub use app::App;
 pub use config::Config;

@@ -60,7 +60,7 @@ pub struct Stopped {
 
 pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
     let stores = stores::open(&config).await?;
-    let services = Services::open(&config).await?;
+    let services = Services::open(&config, &stores.live).await?;
     let redis = config.uses_redis();
     let options = everplay_node::Options {
         process_id: stores.process_id,

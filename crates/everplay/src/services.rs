@@ -8,6 +8,7 @@
 use crate::config::{Config, Stores};
 use crate::counting::Counting;
 use crate::doors::{self, Doors};
+use crate::support::{Duties, Support};
 use crate::{Error, Result};
 use axum::Router;
 use axum::extract::Request;
@@ -17,6 +18,7 @@ use everplay_accounts::{AccountStore, Accounts, Parts, Provider, Sealer, SmtpMai
 use everplay_api::auth::Origins;
 use everplay_api::{Api, Caller, Layers, RatePolicy};
 use everplay_gateway::ClientInfo;
+use everplay_live::LiveStore;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -26,12 +28,14 @@ pub(crate) struct Services {
     accounts: Accounts,
     doors: Arc<Doors>,
     counting: Counting,
+    support: Support,
+    _duties: Duties,
     watching: JoinHandle<()>,
 }
 
 impl Services {
     /// Opens the account store and starts what runs beside it.
-    pub(crate) async fn open(config: &Config) -> Result<Self> {
+    pub(crate) async fn open(config: &Config, live: &Arc<dyn LiveStore>) -> Result<Self> {
         let (store, sealer) = open_store(config).await?;
         let mut parts = Parts::new(store, sealer);
         parts.providers = providers(config);
@@ -41,11 +45,15 @@ impl Services {
             parts.mailer = Arc::new(smtp);
         }
         let counting = Counting::open(config).await?;
+        let support = Support::new(config, Arc::clone(&counting.records), live);
         parts.personal = counting.personal();
+        parts.personal.push(support.personal());
+        let mailer = Arc::clone(&parts.mailer);
         let accounts = Accounts::start(parts).await.map_err(|error| Error::Store(error.to_string()))?;
+        let duties = support.start(config, accounts.clone(), mailer)?;
         let doors = Arc::new(Doors::new(accounts.clone()));
         let watching = tokio::spawn(doors::watch(Arc::downgrade(&doors), accounts.endings()));
-        Ok(Services { accounts, doors, counting, watching })
+        Ok(Services { accounts, doors, counting, support, _duties: duties, watching })
     }
 
     /// The accounts.
@@ -75,6 +83,8 @@ impl Services {
             .service(everplay_api::auth::routes(self.accounts.clone(), origins))
             .service(everplay_api::accounts::routes(self.accounts.clone()))
             .service(everplay_api::boards::routes(self.counting.boards.clone()))
+            .service(everplay_api::tickets::routes(self.support.desk.clone(), self.support.faq.clone()))
+            .service(everplay_api::faq::routes(self.support.faq.clone()))
             .service(everplay_api::games::routes(self.counting.games.clone()))
             .router(layers)
             .layer(from_fn(tell_caller))

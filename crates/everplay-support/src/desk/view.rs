@@ -3,7 +3,7 @@
 use super::{Desk, DeskError, Kept, LIMITS, kept_of};
 use crate::triage::words;
 use crate::{Category, Priority, Status};
-use everplay_records::{Cursor, Paging, Ticket};
+use everplay_records::{Cursor, Paging, Reply, Ticket};
 use everplay_types::CustomerId;
 
 /// Tickets that one request looks at: who searches in more of them goes on with the cursor.
@@ -111,6 +111,23 @@ impl Desk {
                 None => return Ok(all),
             }
         }
+    }
+
+    /// All tickets of an account with what was said about them, but for internal notes.
+    pub async fn conversations_of(
+        &self,
+        customer: &CustomerId,
+        author: &str,
+    ) -> Result<Vec<(Ticket, Vec<Reply>)>, DeskError> {
+        let mut all = Vec::new();
+        for ticket in self.all_of(customer, author).await? {
+            // As many replies as a ticket can have are one page of the store.
+            let paging = Paging::first(LIMITS.replies);
+            let mut said = self.0.tickets.replies(customer, &ticket.ticket_id, paging).await?.items;
+            said.retain(|reply| !reply.internal);
+            all.push((ticket, said));
+        }
+        Ok(all)
     }
 
     /// Takes away all tickets of an account with what was said about them. Repeated, it changes nothing.
