@@ -120,13 +120,15 @@ function one(id: string): Page {
         h("h1", {}, ticket.subject),
         h("p", { class: "row facts" }, statusPill(ticket, true), priorityPill(ticket), ticket.overdue ? pill("late", "bad") : null, h("span", { class: "quiet" }, due(ticket, Date.now()))))),
       h("div", { class: "desk-columns" },
-        h("section", { class: "panel", "aria-label": "Conversation" }, conversation(ticket, said.replies, true),
-          ticket.status === "closed" ? h("p", { class: "quiet" }, "This ticket is closed.") : form({ label: "Answer the ticket", button: "Send",
-            aside: h("label", { class: "check" }, internal, "Internal note"),
-            act: async () => {
-              await answer(POST("/tickets/{id}/replies", { ...path, body: { text: text.value.trim(), internal: internal.checked } }));
-              await details.again();
-            } }, field("Answer", text))),
+        h("div", { class: "column" },
+          h("section", { class: "panel", "aria-label": "Conversation" }, conversation(ticket, said.replies, true),
+            ticket.status === "closed" ? h("p", { class: "quiet" }, "This ticket is closed.") : form({ label: "Answer the ticket", button: "Send",
+              aside: h("label", { class: "check" }, internal, "Internal note"),
+              act: async () => {
+                await answer(POST("/tickets/{id}/replies", { ...path, body: { text: text.value.trim(), internal: internal.checked } }));
+                await details.again();
+              } }, field("Answer", text))),
+          ticket.game ? evidence(id, ticket.game) : null),
         h("div", { class: "column" },
           h("section", { class: "panel", "aria-label": "Ticket" },
             h("p", {}, "From ", h("a", { href: pageHash("player", [ticket.authorId]) }, ticket.authorName), h("span", { class: "quiet" }, `, ${since(ticket.createdAt, Date.now())}`)),
@@ -135,7 +137,6 @@ function one(id: string): Page {
             field("Priority", select("ticket-priority", PRIORITIES, ticket.priority, (priority) => failing({ priority: priority as Ticket["priority"] }))),
             field("Category", select("ticket-category", CATEGORIES, ticket.category, (category) => failing({ category: category as Ticket["category"] }))),
             h("div", { class: "actions" }, ...ticket.mayBecome.map((status) => action(ACTS[status], () => change({ status }), toast, "button small")))),
-          ticket.game ? evidence(id, ticket.game) : null,
           suggestions.length > 0 ? h("section", { class: "panel", "aria-label": "May answer it" }, h("h2", {}, "May answer it"),
             h("ul", { class: "rows" }, ...suggestions.map((one) => h("li", { class: "line" }, h("a", { class: "grow", href: pageHash("help", [one.slug]), target: "_blank", rel: "noopener" }, one.title),
               h("button", { type: "button", class: "button small", onclick: () => {
@@ -151,14 +152,14 @@ function evidence(id: string, game: Schema<"TicketGame">): HTMLElement {
   const content = new Loaded(() => answer(GET("/tickets/{id}/evidence", { params: { path: { id } } })), (found) => {
     const board = boardOf(found.position);
     const { facts } = board ?? { facts: [] };
-    return h("div", { class: "stack" },
+    return h("div", { class: "seen" },
       board ? h("div", { class: "past-board", role: "img", "aria-label": `The board, by rows: ${board.cells.map((mark) => mark || "empty").join(", ")}` },
         s("svg", { class: "rules", viewBox: "0 0 300 300", "aria-hidden": "true" }, s("path", { d: "M100 10V290M200 10V290M10 100H290M10 200H290" })),
         ...board.cells.map((mark) => h("span", { class: "past-cell" }, mark ? markPicture(mark === "X" ? 1 : 2) : null))) : null,
-      ...facts.map((fact) => h("p", { class: "quiet" }, fact)),
-      h("p", { class: "quiet" }, `Record ${found.game.seq} of the room’s journal${found.exact ? "" : ", the nearest that was left"}.`),
+      h("div", { class: "facts-list" },
+        ...facts.map((fact) => h("p", {}, fact)),
+        h("p", { class: "quiet" }, `Room ${game.room}${game.number ? `, game ${game.number}` : ""}, record ${found.game.seq} of its journal${found.exact ? "" : ", the nearest that was left"}.`)),
       h("details", { class: "fold" }, h("summary", {}, "All of it"), h("pre", { class: "evidence", tabindex: 0 }, JSON.stringify(found.position, null, 2))));
   });
-  return h("section", { class: "panel", "aria-label": "The game" }, h("h2", {}, "The game"),
-    h("p", { class: "quiet" }, `Room ${game.room}${game.number ? `, game ${game.number}` : ""}`), content.element);
+  return h("section", { class: "panel", "aria-label": "The game" }, h("h2", {}, "The game"), content.element);
 }

@@ -81,7 +81,5 @@ export function ticketLine(ticket: Ticket, href: string, agent: boolean): HTMLEl
     : [categoryName(ticket.category), ticket.replies === 0 ? "no reply yet" : ticket.replies === 1 ? "1 reply" : `${ticket.replies} replies`];
   return h("li", {}, h("a", { class: "ticket-line", href },
     h("span", { class: "grow" }, h("strong", {}, ticket.subject), h("span", { class: "quiet" }, `${facts.join(" · ")} · ${since(ticket.updatedAt, Date.now())}`)),
-    agent ? priorityPill(ticket) : null,
-    agent && ticket.overdue ? pill("late", "bad") : null,
-    statusPill(ticket, agent)));
+    h("span", { class: "pills" }, agent ? priorityPill(ticket) : null, agent && ticket.overdue ? pill("late", "bad") : null, statusPill(ticket, agent))));
 }
