@@ -90,11 +90,17 @@ for (const [size, viewport] of SIZES) {
       await fits(ada);
 
       await wins(ada, bob, true);
-      // The page of the profile follows by itself.
+      // The pages of the profile and of the board follow by themselves.
       const watcher = await ada.context.newPage();
       await watcher.goto(`${server.url}/#/profile`);
       await watcher.locator(".game-line", { hasText: `against ${other}` }).first().waitFor();
+      const board = await ada.context.newPage();
+      await board.goto(`${server.url}/#/leaderboard?game=tic_tac_toe`);
+      await board.locator(".live-mark").waitFor();
+      assert.equal(await board.locator("tr.own").count(), 0, "one game is not five");
       for (let game = 2; game <= 5; game += 1) await wins(ada, bob, false);
+      await board.locator("tr.own", { hasText: name }).waitFor({ timeout: 30_000 });
+      await board.close();
       await watcher.locator(".tile.good dd", { hasText: /^5$/ }).waitFor({ timeout: 30_000 });
       await watcher.locator(".standing", { hasText: "#1" }).waitFor({ timeout: 30_000 });
       await watcher.close();
