@@ -15,7 +15,7 @@ use everplay_types::{Epoch, RoomKey, Seq, Token};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Where an answer goes.
@@ -222,17 +222,19 @@ pub(super) struct Queue {
     wake: Condvar,
 }
 
-/// Yields without a new command after which the queue counts as settled. One yield may return at once when nobody else
-/// wants this core; a few cover the moment between a room's turn and its call.
-const SETTLE_QUIET: u32 = 4;
-/// Yields before a group is taken in any case.
-const SETTLE_YIELDS: u32 = 256;
+/// Pause without a new command after which the queue counts as settled: two or three turns of rooms. Giving the processor
+/// away is not enough, because the scheduler may give it back before anybody else had it.
+const SETTLE_PAUSE: Duration = Duration::from_micros(50);
+/// Pauses before a group is taken in any case.
+const SETTLE_PAUSES: u32 = 40;
 
 #[derive(Default)]
 struct Waiting {
     commands: VecDeque<Command>,
     bytes: usize,
     end: Option<End>,
+    /// Size of the last group, or half of what this was before it: one small group among large ones changes little.
+    last: usize,
 }
 
 /// Why nothing more is taken in.
@@ -311,21 +313,27 @@ impl Queue {
             bytes += if matches!(command, Command::Snapshot(_)) { 0 } else { weight };
             group.push(command);
         }
+        waiting.last = group.len().max(waiting.last / 2);
         Some(group)
     }
 
     /// Lets those who are about to queue something do so: rooms step in the same moments, and the first of them woke
-    /// this thread up. Gives the processor away as long as the queue grows; there is no time to wait for, so a single
-    /// command on an idle machine is not held up.
+    /// this thread up. Waits as long as the queue grows. Where commands come one by one nobody is held up: then the last
+    /// group was a single one, and the first look finds no other.
     fn settle(&self, waiting: &mut MutexGuard<'_, Waiting>) {
-        let mut quiet = 0;
-        for _ in 0..SETTLE_YIELDS {
+        for _ in 0..SETTLE_PAUSES {
             let before = waiting.commands.len();
-            MutexGuard::unlocked(waiting, std::thread::yield_now);
-            quiet = if waiting.commands.len() == before { quiet + 1 } else { 0 };
-            if quiet == SETTLE_QUIET || waiting.commands.len() >= self.bounds.group_commands {
+            if waiting.last > 1 {
+                MutexGuard::unlocked(waiting, || std::thread::sleep(SETTLE_PAUSE));
+            } else {
+                MutexGuard::unlocked(waiting, std::thread::yield_now);
+            }
+            let now = waiting.commands.len();
+            if now == before || now >= self.bounds.group_commands {
                 return;
             }
+            // Not one by one after all.
+            waiting.last = now;
         }
     }
 
