@@ -1,5 +1,6 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use std::any::Any;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -11,6 +12,8 @@ pub struct Caller {
     pub ip: IpAddr,
     /// Names the request in logs and answers.
     pub request_id: Arc<str>,
+    /// Kept by whoever turns the request into a WebSocket, for as long as that lives: by it the edge counts sockets.
+    pub socket: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Caller {
@@ -30,6 +33,7 @@ impl Caller {
         Caller {
             ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             request_id: Arc::from(format!("{:016x}", rand::random::<u64>())),
+            socket: None,
         }
     }
 }
@@ -48,7 +52,8 @@ mod tests {
 
     #[test]
     fn a_network_is_what_one_household_has() {
-        let network = |ip: &str| Caller { ip: ip.parse().unwrap(), request_id: "r".into() }.network();
+        let network =
+            |ip: &str| Caller { ip: ip.parse().unwrap(), request_id: "r".into(), socket: None }.network();
         assert_eq!(network("10.1.2.3"), "10.1.2.3");
         assert_eq!(network("::ffff:10.1.2.3"), "10.1.2.3");
         assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2:ffff::1"));

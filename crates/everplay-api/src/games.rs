@@ -1,12 +1,28 @@
-//! Games that were played: each with its moves, and everybody's history.
+//! Games: played over HTTP in the rooms where everybody plays, followed while they are on, and what was played.
+//!
+//! ```text
+//! POST /games, .../join -> a seat        PUT .../moves -> play        DELETE -> forfeit       (module `play`)
+//! GET  /games/{id}      -> the room while it is on, else the record store
+//! GET  /games/{id}/live -> a WebSocket that tells every change                                (module `live`)
+//! ```
+
+mod live;
+mod play;
+mod tables;
+
+pub use tables::{Following, GameNow, Stage, TableError, Tables, Wish};
 
 use crate::error::timestamp;
+use crate::identity::Authenticate;
 use crate::{ApiError, Json, MaybePlayer, Path, Query};
 use axum::extract::State;
-use everplay_records::{Cursor, GameId, Games, MAX_PAGE, Paging, PlayedGame, StoreError};
-use everplay_types::MAX_ID_LEN;
+use everplay_records::{
+    Cursor, GameId, GamePlayer, GameStatus, Games, MAX_PAGE, Paging, PlayedGame, StoreError,
+};
+use everplay_types::{CustomerId, Identity, MAX_ID_LEN};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -18,9 +34,33 @@ const GAMES: u32 = 25;
 const MAX_GAMES: u32 = 100;
 const _: () = assert!(MAX_GAMES <= MAX_PAGE, "the store gives at most so many at once");
 
-/// The routes: `GET /games/{id}` and `GET /users/{id}/games`.
-pub fn routes(games: Games) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(game)).routes(routes!(history)).with_state(games)
+/// What the routes need.
+#[derive(Clone)]
+pub struct GameServices {
+    /// What was played.
+    pub games: Games,
+    /// What is on.
+    pub tables: Arc<dyn Tables>,
+    /// Whose token it is that a live socket brings.
+    pub authenticate: Arc<dyn Authenticate>,
+}
+
+/// The routes: `/games` and `/users/{id}/games`.
+pub fn routes(services: GameServices) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(play::create))
+        .routes(routes!(game, play::forfeit))
+        .routes(routes!(play::join))
+        .routes(routes!(play::play, play::play_by_post))
+        .routes(routes!(live::live))
+        .routes(routes!(history))
+        .with_state(services)
+}
+
+/// Whether a WebSocket handshake at this path is for [`routes`].
+pub fn takes_socket(path: &str) -> bool {
+    let id = path.strip_prefix("/games/").and_then(|rest| rest.strip_suffix("/live"));
+    id.is_some_and(|id| !id.is_empty() && !id.contains('/'))
 }
 
 /// Somebody who played.
@@ -49,30 +89,38 @@ pub struct MoveOfGame {
     pub played: Value,
 }
 
-/// A game that was played.
+/// A game.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct FinishedGame {
+pub struct Game {
     /// The room, a full stop, and the number of the game in it.
     #[schema(example = "V1StGXR8Z.1")]
     pub game_id: String,
     /// Such as `tic_tac_toe`.
     pub kind: String,
-    /// In the order of the sides.
+    /// In the order of the sides. One while a game waits for the other.
     pub players: Vec<PlayerOfGame>,
-    /// The last position by rows: a mark or null. Three rows of three in tic-tac-toe.
+    /// The position by rows: a mark or null. Three rows of three in tic-tac-toe.
     pub board: Vec<Vec<Option<String>>>,
-    /// `completed`, or `forfeited` when somebody gave up, left or ran out of time.
+    /// The side to move; null when nobody is.
+    pub current_player: Option<String>,
+    /// The asker's side; null for others.
+    pub you: Option<String>,
+    /// `waiting` for somebody, `active`, `completed`, `forfeited` when somebody gave up, left or ran out of time,
+    /// `abandoned` when it ended before it began.
+    #[schema(example = "active")]
     pub status: String,
-    /// `player1`, `player2` or `draw`.
+    /// `player1`, `player2` or `draw`; null while it is on.
     pub winner: Option<String>,
-    /// How it ended, in the game's words.
+    /// How it ended, in the game's words; empty while it is on.
     pub reason: String,
     /// In order.
     pub moves: Vec<MoveOfGame>,
-    /// RFC 3339.
+    /// Milliseconds left for the move when this was told; null without a clock.
+    pub clock: Option<u64>,
+    /// RFC 3339. While it is on: when its room was made, as far as the server that answers knows.
     pub created_at: String,
-    /// RFC 3339.
+    /// RFC 3339. While it is on: when the server that answers heard of it last.
     pub updated_at: String,
 }
 
@@ -167,54 +215,113 @@ fn rows(board: Vec<Option<String>>) -> Vec<Vec<Option<String>>> {
     }
 }
 
-impl From<PlayedGame> for FinishedGame {
-    fn from(PlayedGame { id, game, moves }: PlayedGame) -> Self {
-        let player = |player: everplay_records::GamePlayer| PlayerOfGame {
-            id: player.id,
-            name: player.name,
-            mark: player.mark,
-            computer: player.computer,
-        };
+fn player(player: GamePlayer) -> PlayerOfGame {
+    PlayerOfGame { id: player.id, name: player.name, mark: player.mark, computer: player.computer }
+}
+
+/// The side of who asks.
+fn side(players: &[GamePlayer], who: Option<&Identity>) -> Option<String> {
+    let id = who?.id.as_str();
+    players.iter().find(|player| player.id == id && !player.computer).map(|player| player.mark.clone())
+}
+
+impl Game {
+    fn kept(PlayedGame { id, game, moves }: PlayedGame, who: Option<&Identity>) -> Self {
         let played = |played: everplay_records::GameMove| MoveOfGame {
             number: played.number,
             mark: played.mark,
             played: played.played,
         };
-        FinishedGame {
+        Game {
             game_id: id.to_string(),
             kind: game.kind,
+            you: side(&game.players, who),
             players: game.players.into_iter().map(player).collect(),
             board: rows(game.board),
+            current_player: game.current_player,
             status: match game.status {
-                everplay_records::GameStatus::Active => "active",
-                everplay_records::GameStatus::Completed => "completed",
-                everplay_records::GameStatus::Forfeited => "forfeited",
+                GameStatus::Active => Stage::Active,
+                GameStatus::Completed => Stage::Completed,
+                GameStatus::Forfeited => Stage::Forfeited,
             }
+            .name()
             .to_owned(),
             winner: game.winner,
             reason: game.reason,
             moves: moves.into_iter().map(played).collect(),
+            clock: None,
             created_at: time(game.created_at),
             updated_at: time(game.updated_at),
         }
     }
+
+    fn now(now: &GameNow, who: Option<&Identity>) -> Self {
+        let marks: Vec<&str> = now.players.iter().map(|player| player.mark.as_str()).collect();
+        let winner = match &now.winner {
+            Some(winner) => {
+                marks.iter().position(|mark| mark == winner).map(|at| format!("player{}", at + 1))
+            }
+            None => (now.stage == Stage::Completed).then(|| "draw".to_owned()),
+        };
+        let played = |(at, played): (usize, &Value)| MoveOfGame {
+            number: at as u32 + 1,
+            mark: marks.get(at % marks.len().max(1)).copied().unwrap_or_default().to_owned(),
+            played: played.clone(),
+        };
+        Game {
+            game_id: now.id.to_string(),
+            kind: now.kind.clone(),
+            you: side(&now.players, who),
+            players: now.players.iter().cloned().map(player).collect(),
+            board: rows(now.board.clone()),
+            current_player: now.turn.clone(),
+            status: now.stage.name().to_owned(),
+            winner,
+            reason: now.reason.clone(),
+            moves: now.moves.iter().enumerate().map(played).collect(),
+            clock: now.clock,
+            created_at: time(now.created_at),
+            updated_at: time(now.updated_at),
+        }
+    }
 }
 
-/// See a game that was played
+/// Reads the id of a game.
+fn game_id(text: &str) -> Result<GameId, ApiError> {
+    text.parse().map_err(|_| ApiError::not_found("game"))
+}
+
+fn customer_of(who: Option<&Identity>) -> CustomerId {
+    who.map(|identity| identity.customer.clone()).unwrap_or_default()
+}
+
+/// See a game
+///
+/// Anybody who knows its id may, while it is on and afterwards. A player who asks is back in the seat after the server
+/// was restarted.
 #[utoipa::path(
     get, path = "/games/{id}", tag = "games", operation_id = "getGame",
     params(("id" = String, Path, description = "The room, a full stop, and the number of the game in it")),
-    responses((status = 200, description = "The game with its moves", body = FinishedGame))
+    responses((status = 200, description = "The game with its moves", body = Game))
 )]
 async fn game(
-    State(games): State<Games>,
+    State(services): State<GameServices>,
     who: MaybePlayer,
     Path(id): Path<String>,
-) -> Result<Json<FinishedGame>, ApiError> {
-    let id: GameId = id.parse().map_err(|_| ApiError::not_found("game"))?;
-    let customer = who.0.map(|identity| identity.customer).unwrap_or_default();
-    let found = games.game(&customer, &id).await?;
-    Ok(Json(found.ok_or_else(|| ApiError::not_found("game"))?.into()))
+) -> Result<Json<Game>, ApiError> {
+    let (id, who) = (game_id(&id)?, who.0.as_ref());
+    let kept = services.games.game(&customer_of(who), &id).await;
+    if let Ok(Some(kept)) = kept {
+        return Ok(Json(Game::kept(kept, who)));
+    }
+    match services.tables.follow(who, &id).await {
+        Ok(following) => Ok(Json(Game::now(&following.borrow(), who))),
+        // What the store has is not known.
+        Err(TableError::NotFound) => {
+            Err(kept.err().map_or_else(|| ApiError::not_found("game"), ApiError::from))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// List the games of a player
@@ -226,7 +333,7 @@ async fn game(
     responses((status = 200, description = "Part of the list", body = GameHistory))
 )]
 async fn history(
-    State(games): State<Games>,
+    State(services): State<GameServices>,
     who: MaybePlayer,
     Path(id): Path<String>,
     Query(query): Query<HistoryQuery>,
@@ -244,7 +351,7 @@ async fn history(
         return Err(ApiError::invalid("this is no account"));
     }
     let paging = Paging { limit, after: query.after.map(Cursor::from_text) };
-    let page = games.of_player(&customer, &id, paging).await?;
+    let page = services.games.of_player(&customer, &id, paging).await?;
     let line = |(id, item): (GameId, everplay_records::Item)| {
         let line: Line = serde_json::from_value(Value::Object(item))
             .map_err(|error| StoreError::Unreadable(error.to_string()))?;

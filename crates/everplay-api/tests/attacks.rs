@@ -104,7 +104,7 @@ async fn as_the_edge_does(mut request: Request, next: Next) -> axum::response::R
     let ip = request.headers().get("x-test-ip").and_then(|ip| ip.to_str().ok()?.parse().ok());
     let ip = ip.unwrap_or("192.0.2.1".parse().unwrap());
     let request_id = Arc::from(format!("{:016x}", std::ptr::from_ref(&request).addr()));
-    request.extensions_mut().insert(Caller { ip, request_id });
+    request.extensions_mut().insert(Caller { ip, request_id, socket: None });
     next.run(request).await
 }
 

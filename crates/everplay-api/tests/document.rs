@@ -5,10 +5,11 @@
 use everplay_accounts::{AccountStore, Accounts, Parts, Sealer};
 use everplay_api::Api;
 use everplay_api::auth::Origins;
+use everplay_api::games::{Following, GameNow, GameServices, TableError, Tables, Wish};
 use everplay_boards::{Boards, BoardsOptions, SqliteBoardStore};
-use everplay_records::{Games, MemoryRecordStore, RecordStore};
+use everplay_records::{GameId, Games, MemoryRecordStore, RecordStore};
 use everplay_support::{BoxFuture, Channels, Desk, Faq, Position, Witness, WitnessError};
-use everplay_types::{CustomerId, RoomId};
+use everplay_types::{CustomerId, Identity, RoomId};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -27,6 +28,39 @@ impl Witness for NoGames {
     }
 }
 
+/// No game is on.
+struct NoTables;
+
+type Pending<'a, T> = everplay_api::BoxFuture<'a, Result<T, TableError>>;
+
+impl Tables for NoTables {
+    fn create<'a>(&'a self, _: &'a Identity, _: Wish) -> Pending<'a, GameNow> {
+        Box::pin(async { Err(TableError::Unavailable) })
+    }
+
+    fn join<'a>(&'a self, _: &'a Identity, _: &'a RoomId) -> Pending<'a, GameNow> {
+        Box::pin(async { Err(TableError::NotFound) })
+    }
+
+    fn play<'a>(
+        &'a self,
+        _: &'a Identity,
+        _: &'a GameId,
+        _: Value,
+        _: Option<String>,
+    ) -> Pending<'a, GameNow> {
+        Box::pin(async { Err(TableError::NotFound) })
+    }
+
+    fn forfeit<'a>(&'a self, _: &'a Identity, _: &'a GameId) -> Pending<'a, GameNow> {
+        Box::pin(async { Err(TableError::NotFound) })
+    }
+
+    fn follow<'a>(&'a self, _: Option<&'a Identity>, _: &'a GameId) -> Pending<'a, Following> {
+        Box::pin(async { Err(TableError::NotFound) })
+    }
+}
+
 async fn document() -> String {
     let parts = Parts::new(AccountStore::memory().await.unwrap(), Sealer::ephemeral());
     let accounts = Accounts::start(parts).await.unwrap();
@@ -35,13 +69,18 @@ async fn document() -> String {
     let faq = Faq::new(Arc::clone(&records));
     let channels = Channels { player_mail: true, desk_mail: false, webhook: false };
     let desk = Desk::new(Arc::clone(&records), Arc::new(NoGames), channels);
+    let games = GameServices {
+        games: Games::new(Arc::new(MemoryRecordStore::new())),
+        tables: Arc::new(NoTables),
+        authenticate: Arc::new(accounts.clone()),
+    };
     let api = Api::new()
         .service(everplay_api::auth::routes(accounts.clone(), Origins::default()))
         .service(everplay_api::accounts::routes(accounts))
         .service(everplay_api::boards::routes(Boards::start(standings, BoardsOptions::default())))
         .service(everplay_api::tickets::routes(desk, faq.clone()))
         .service(everplay_api::faq::routes(faq))
-        .service(everplay_api::games::routes(Games::new(Arc::new(MemoryRecordStore::new()))));
+        .service(everplay_api::games::routes(games));
     api.document().to_pretty_json().unwrap() + "\n"
 }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! OPTIONS                        -> 204
-//! upgrade                        -> socket::upgrade (a room, a latency probe, or a socket of the application)
+//! upgrade                        -> socket::upgrade (a room, a latency probe, or a socket of the application), unless
+//!                                   the application's router answers it
 //! POST .../matchmake/{m}/{name}  -> matchmake
 //! GET  /__healthcheck /health...  -> health
 //! GET  /metrics                  -> the program's recorder
@@ -20,7 +21,7 @@ mod matchmake;
 
 use crate::metrics::{Refusal, Route};
 use crate::rooms::ClientInfo;
-use crate::server::{Shared, Slot};
+use crate::server::{Shared, Slot, SocketSlot};
 use crate::socket;
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
@@ -65,7 +66,8 @@ async fn dispatch(
     if request.method() == Method::OPTIONS {
         return (Route::Preflight, no_content());
     }
-    if is_upgrade(request.headers()) {
+    let upgraded_by_app = is_upgrade(request.headers()) && (shared.upgrades)(request.uri().path());
+    if is_upgrade(request.headers()) && !upgraded_by_app {
         let client = client_info(shared, peer, id, request.headers());
         return (Route::Upgrade, socket::upgrade::answer(shared, slot, client, request));
     }
@@ -100,6 +102,9 @@ async fn dispatch(
     let mut request = request;
     let client = client_info(shared, peer, id, request.headers());
     request.extensions_mut().insert(client);
+    if upgraded_by_app {
+        request.extensions_mut().insert(SocketSlot(Arc::clone(slot)));
+    }
     let response = match shared.app.clone().oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},

@@ -32,5 +32,7 @@ pub use rooms::{
     Attach, AttachError, Attached, BoxFuture, ClientInfo, MatchError, MatchRequest, PushError, Readiness,
     RoomInbox, Rooms,
 };
-pub use server::{BindError, Handle, Listening, Parts, RenderMetrics, Service, SocketHandler};
+pub use server::{
+    BindError, Handle, Listening, Parts, RenderMetrics, Service, SocketHandler, SocketSlot, Upgrades,
+};
 pub use socket::{Incoming, Socket, Violation};

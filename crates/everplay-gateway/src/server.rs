@@ -43,6 +43,9 @@ use tokio_util::task::TaskTracker;
 /// Serves a WebSocket of the application; the socket's end is the handler's.
 pub type SocketHandler = Arc<dyn Fn(Socket) -> BoxFuture<'static, ()> + Send + Sync>;
 
+/// Says of a path whether its WebSocket handshakes are the application's router's to answer.
+pub type Upgrades = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// Renders the program's metrics in the Prometheus text format.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
@@ -57,12 +60,15 @@ pub struct Parts {
     pub metrics: Option<RenderMetrics>,
     /// WebSockets of the application, by exact path.
     pub sockets: HashMap<String, SocketHandler>,
+    /// Paths whose handshakes go to the application's router, with a [`SocketSlot`] extension.
+    pub upgrades: Upgrades,
 }
 
 impl Parts {
     /// Only rooms.
     pub fn new(rooms: Arc<dyn Rooms>) -> Self {
-        Parts { rooms, app: Router::new(), metrics: None, sockets: HashMap::new() }
+        let upgrades: Upgrades = Arc::new(|_| false);
+        Parts { rooms, app: Router::new(), metrics: None, sockets: HashMap::new(), upgrades }
     }
 }
 
@@ -110,6 +116,7 @@ pub(crate) struct Shared {
     pub(crate) app: Router,
     pub(crate) render_metrics: Option<RenderMetrics>,
     pub(crate) sockets_of_app: HashMap<String, SocketHandler>,
+    pub(crate) upgrades: Upgrades,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) registry: Registry,
     pub(crate) tracker: TaskTracker,
@@ -152,6 +159,16 @@ impl Shared {
             *current = phase.max(*current);
             moves
         });
+    }
+}
+
+/// An open socket's place among the counted ones. Whoever keeps a socket that was upgraded holds this as long.
+#[derive(Clone)]
+pub struct SocketSlot(#[expect(dead_code, reason = "held for its drop")] pub(crate) Arc<Slot>);
+
+impl std::fmt::Debug for SocketSlot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SocketSlot")
     }
 }
 
@@ -232,6 +249,7 @@ impl Listening {
             app: parts.app,
             render_metrics: parts.metrics,
             sockets_of_app: parts.sockets,
+            upgrades: parts.upgrades,
             metrics: Arc::new(Metrics::new()),
             registry: Registry::default(),
             tracker: TaskTracker::new(),

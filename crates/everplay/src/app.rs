@@ -103,6 +103,9 @@ impl<Last> App<Last> {
             parts.kinds.extend(crate::chronicle::kinds());
         }
         check_names(&parts.kinds)?;
+        if parts.kinds.iter().all(|kind| kind.kind.name() != crate::leaderboard::NAME) {
+            parts.kinds.push(crate::leaderboard::kind());
+        }
         Ok(parts)
     }
 }

@@ -26,7 +26,9 @@ mod ctl;
 mod data_dir;
 mod doors;
 mod error;
+mod inside;
 mod inspect;
+mod leaderboard;
 mod logs;
 mod pages;
 mod personal;
@@ -36,6 +38,7 @@ mod server;
 mod services;
 mod stores;
 mod support;
+mod tables;
 
 pub use app::App;
 pub use config::Config;

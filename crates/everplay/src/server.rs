@@ -60,7 +60,7 @@ pub struct Stopped {
 
 pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
     let stores = stores::open(&config).await?;
-    let services = Services::open(&config, &stores.live).await?;
+    let mut services = Services::open(&config, &stores.live).await?;
     let redis = config.uses_redis();
     let options = everplay_node::Options {
         process_id: stores.process_id,
@@ -80,6 +80,7 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
         BindError::Option(error) => Error::Command(error.to_string()),
     })?;
     let address = listening.address();
+    let first_kind = parts.kinds.first().map(|kind| kind.kind.name().to_owned());
     let (node, cluster) = match Cluster::open(&config, &options.process_id, address).await? {
         Some((cluster, others)) => {
             let node = Node::start_in_cluster(options, parts.kinds, stores.live, stores.arbiter, others);
@@ -89,15 +90,16 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
     };
     let public_address = Some(config.public_address.clone()).filter(|address| !address.is_empty());
     let rooms = Arc::new(NodeRooms { node: node.clone(), public_address, doors: services.doors(), redis });
-    let mut app = parts.routes.merge(services.router(&config));
+    let mut app = parts.routes.merge(services.router(&config, &node, first_kind));
     if let Some(cluster) = &cluster {
         app = app.merge(cluster.routes(&node));
     }
     if let Some(pages) = parts.pages {
         app = app.merge(pages.router());
     }
-    let parts =
+    let mut parts =
         everplay_gateway::Parts { app, metrics: parts.metrics, ..everplay_gateway::Parts::new(rooms) };
+    parts.upgrades = Arc::new(everplay_api::games::takes_socket);
     let service = listening.serve(parts);
     let gateway = service.handle();
     services.serve_at(&config, address);
@@ -140,6 +142,7 @@ impl Running {
     pub async fn stop(mut self, deadline: Duration) -> Stopped {
         let began = Instant::now();
         self.gateway.drain();
+        self.services.leave_tables();
         let drained = self.node.drain(deadline).await;
         // Sockets get what is left of the time, and a moment in any case: a close code is what brings clients back.
         let left = deadline.saturating_sub(began.elapsed()).max(Duration::from_millis(100));

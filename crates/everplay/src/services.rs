@@ -8,7 +8,9 @@
 use crate::config::{Config, Stores};
 use crate::counting::Counting;
 use crate::doors::{self, Doors};
+use crate::leaderboard;
 use crate::support::{Duties, Support};
+use crate::tables::RoomTables;
 use crate::{Error, Result};
 use axum::Router;
 use axum::extract::Request;
@@ -16,12 +18,13 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use everplay_accounts::{AccountStore, Accounts, Parts, Provider, Sealer, SmtpMail};
 use everplay_api::auth::Origins;
-use everplay_api::{Api, Caller, Layers, RatePolicy};
-use everplay_gateway::ClientInfo;
+use everplay_api::games::GameServices;
+use everplay_api::{Api, Authenticate, Caller, Layers, RatePolicy};
+use everplay_gateway::{ClientInfo, SocketSlot};
 use everplay_live::LiveStore;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 /// The services of one server.
 pub(crate) struct Services {
@@ -30,6 +33,10 @@ pub(crate) struct Services {
     counting: Counting,
     support: Support,
     _duties: Duties,
+    /// Set when the routes are made.
+    tables: Option<Arc<RoomTables>>,
+    /// Brings boards to the rooms that show them; since then.
+    feeding: Option<AbortHandle>,
     watching: JoinHandle<()>,
 }
 
@@ -53,7 +60,16 @@ impl Services {
         let duties = support.start(config, accounts.clone(), mailer)?;
         let doors = Arc::new(Doors::new(accounts.clone()));
         let watching = tokio::spawn(doors::watch(Arc::downgrade(&doors), accounts.endings()));
-        Ok(Services { accounts, doors, counting, support, _duties: duties, watching })
+        Ok(Services {
+            accounts,
+            doors,
+            counting,
+            support,
+            _duties: duties,
+            tables: None,
+            feeding: None,
+            watching,
+        })
     }
 
     /// The accounts.
@@ -71,12 +87,27 @@ impl Services {
         self.counting.events(&self.accounts)
     }
 
-    /// All services as routes.
-    pub(crate) fn router(&self, config: &Config) -> Router {
+    /// All services as routes; games are played in the rooms of `node`, those of the kind `first` when nobody says.
+    pub(crate) fn router(
+        &mut self,
+        config: &Config,
+        node: &everplay_node::Handle,
+        first: Option<String>,
+    ) -> Router {
+        let tables = Arc::new(RoomTables::new(node.clone(), first));
+        self.tables = Some(Arc::clone(&tables));
+        let feeding = tokio::spawn(leaderboard::feed(node.clone(), self.counting.boards.clone()));
+        self.feeding = Some(feeding.abort_handle());
+        let authenticate: Arc<dyn Authenticate> = Arc::new(self.accounts.clone());
+        let games = GameServices {
+            games: self.counting.games.clone(),
+            tables,
+            authenticate: Arc::clone(&authenticate),
+        };
         let origins =
             config.web_origins.split(',').map(|origin| origin.trim().trim_end_matches('/').to_owned());
         let origins = Origins(origins.filter(|origin| !origin.is_empty()).collect());
-        let mut layers = Layers::new(Arc::new(self.accounts.clone()));
+        let mut layers = Layers::new(authenticate);
         layers.rates =
             RatePolicy { account: config.rate_account, guest: config.rate_guest, burst: config.rate_burst };
         Api::new()
@@ -85,7 +116,7 @@ impl Services {
             .service(everplay_api::boards::routes(self.counting.boards.clone()))
             .service(everplay_api::tickets::routes(self.support.desk.clone(), self.support.faq.clone()))
             .service(everplay_api::faq::routes(self.support.faq.clone()))
-            .service(everplay_api::games::routes(self.counting.games.clone()))
+            .service(everplay_api::games::routes(games))
             .router(layers)
             .layer(from_fn(tell_caller))
     }
@@ -96,6 +127,13 @@ impl Services {
             self.accounts.serve_at(&format!("http://{address}"));
         } else {
             self.accounts.serve_at(&config.public_url);
+        }
+    }
+
+    /// Lets go of the seats of players who come over HTTP, and ends the sockets that follow games.
+    pub(crate) fn leave_tables(&self) {
+        if let Some(tables) = &self.tables {
+            tables.close();
         }
     }
 
@@ -110,13 +148,21 @@ impl Services {
 impl Drop for Services {
     fn drop(&mut self) {
         self.watching.abort();
+        if let Some(feeding) = &self.feeding {
+            feeding.abort();
+        }
     }
 }
 
 /// What the gateway knows of a request, in the words of the services.
 async fn tell_caller(mut request: Request, next: Next) -> Response {
     if let Some(client) = request.extensions().get::<ClientInfo>() {
-        let caller = Caller { ip: client.ip, request_id: Arc::from(client.request_id.as_str()) };
+        let slot = request.extensions().get::<SocketSlot>().cloned();
+        let caller = Caller {
+            ip: client.ip,
+            request_id: Arc::from(client.request_id.as_str()),
+            socket: slot.map(|slot| Arc::new(slot) as Arc<dyn std::any::Any + Send + Sync>),
+        };
         request.extensions_mut().insert(caller);
     }
     next.run(request).await

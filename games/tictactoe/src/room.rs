@@ -12,6 +12,8 @@
 //! Always holds: at most two players that have not left, with different marks; `turn` is 0 unless playing;
 //! a move clock is scheduled exactly while playing with one; `board` is what `moves` lead to.
 
+mod requests;
+
 use crate::computer::Level;
 use crate::rules::{Board, CELLS, Illegal, Mark, Outcome};
 use everplay::prelude::*;
@@ -59,6 +61,8 @@ pub mod code {
     pub const OPPONENT_GONE: u16 = 4307;
     /// An option that the room does not know.
     pub const BAD_OPTION: u16 = 4308;
+    /// A key that names another move, or is too long.
+    pub const BAD_KEY: u16 = 4309;
 }
 
 /// One table with its two seats.
@@ -86,6 +90,9 @@ pub struct TicTacToe {
     /// The room's time at which this game began.
     #[state(private)]
     began: u64,
+    /// Under which keys the moves came; may be shorter than they are.
+    #[state(private)]
+    keys: List<String>,
 }
 
 /// Somebody with a seat.
@@ -98,7 +105,7 @@ pub struct Player {
     computer: bool,
     wins: u16,
     rematch: bool,
-    /// The account, for statistics and histories; empty without one. Others are told the session only.
+    /// The account, for statistics and histories; empty without one. Told to who asks for the game.
     #[state(private)]
     user: String,
 }
@@ -111,6 +118,8 @@ pub struct Options {
     mode: String,
     level: String,
     move_seconds: Option<u32>,
+    /// Takes the seat over that the same account has.
+    resume: bool,
 }
 
 /// What a timer was set for.
@@ -180,6 +189,8 @@ impl Room for TicTacToe {
         on.message("move", Self::on_move);
         on.message("forfeit", Self::on_forfeit);
         on.message("rematch", Self::on_rematch);
+        on.request("game", Self::on_game);
+        on.request("play", Self::on_play);
     }
 
     fn create(cx: &mut Context<Self>, options: Options) -> Result<Self, Refusal> {
@@ -217,13 +228,15 @@ impl Room for TicTacToe {
 
     fn join(&mut self, cx: &mut Context<Self>, client: &Client, options: Options) -> Result<(), Refusal> {
         let seated = self.players.values().filter(|player| !player.left).count();
-        if options.mode == "watch" || seated >= SEATS as usize {
+        if options.resume {
+            self.resume(cx, client)?;
+        } else if options.mode == "watch" || seated >= SEATS as usize {
             self.spectators += 1;
         } else {
             self.players.retain(|_, player| !player.left);
             let opponent = self.players.values().next().and_then(|player| Mark::from_number(player.mark));
             let mark = opponent.map_or(Mark::X, Mark::other).number();
-            let user = client.auth_as::<Account>().map(|account| account.id).unwrap_or_default();
+            let user = user_of(client);
             let name = clean(&options.name);
             let player = Player { name, mark, connected: true, user, ..Player::default() };
             self.players.insert(client.session_id().as_str(), player);
@@ -307,15 +320,7 @@ impl TicTacToe {
         if self.phase == FINISHED {
             return Err(game_over());
         }
-        self.put(cx, usize::try_from(cell).unwrap_or(usize::MAX), mark).map_err(|illegal| {
-            let code = match illegal {
-                Illegal::NoSuchCell => code::NO_SUCH_CELL,
-                Illegal::Occupied => code::OCCUPIED,
-                Illegal::OutOfTurn => code::OUT_OF_TURN,
-                Illegal::Over => code::GAME_OVER,
-            };
-            Refusal::new(code, illegal.to_string())
-        })
+        self.put(cx, usize::try_from(cell).unwrap_or(usize::MAX), mark).map_err(refused)
     }
 
     fn on_forfeit(&mut self, cx: &mut Context<Self>, client: &Client, _: Anything) -> Result<(), Refusal> {
@@ -367,6 +372,7 @@ impl TicTacToe {
             self.board[cell] = 0;
         }
         self.moves.clear();
+        self.keys.clear();
         self.line.clear();
         self.winner = 0;
         self.reason.clear();
@@ -515,6 +521,26 @@ pub(crate) fn clean(name: &str) -> String {
     let joined = visible.split_whitespace().collect::<Vec<_>>().join(" ");
     let cut: String = joined.chars().take(NAME_LENGTH).collect();
     if cut.is_empty() { "Player".to_owned() } else { cut.trim_end().to_owned() }
+}
+
+/// The account of a client; empty without one.
+fn user_of(client: &Client) -> String {
+    client.auth_as::<Account>().map(|account| account.id).unwrap_or_default()
+}
+
+/// Whether an ending is one that somebody caused beside the board.
+fn is_forfeit(reason: &str) -> bool {
+    matches!(reason, "forfeit" | "left" | "timeout")
+}
+
+fn refused(illegal: Illegal) -> Refusal {
+    let code = match illegal {
+        Illegal::NoSuchCell => code::NO_SUCH_CELL,
+        Illegal::Occupied => code::OCCUPIED,
+        Illegal::OutOfTurn => code::OUT_OF_TURN,
+        Illegal::Over => code::GAME_OVER,
+    };
+    Refusal::new(code, illegal.to_string())
 }
 
 fn bad_option(message: &str) -> Refusal {

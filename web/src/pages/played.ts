@@ -15,7 +15,7 @@ const REASONS: Record<string, string> = {
   line: "three in a row", draw: "a full board", forfeit: "given up", left: "the other side left", timeout: "time ran out",
 };
 
-function view(game: Schema<"FinishedGame">): HTMLElement {
+function view(game: Schema<"Game">): HTMLElement {
   const side = Number(/^player(\d+)$/.exec(game.winner ?? "")?.[1]);
   const winner = game.players[side - 1];
   const ended = game.winner === "draw" ? "A draw" : winner ? `${winner.name} won` : "Over";
@@ -31,7 +31,7 @@ function view(game: Schema<"FinishedGame">): HTMLElement {
 }
 
 /** The board after each move, by buttons or by the slider. */
-function replay(game: Schema<"FinishedGame">): HTMLElement {
+function replay(game: Schema<"Game">): HTMLElement {
   const cells = Array.from({ length: 9 }, () => h("span", { class: "past-cell" }));
   const board = h("div", { class: "past-board", role: "img" }, s("svg", { class: "rules", viewBox: "0 0 300 300", "aria-hidden": "true" }, s("path", { d: "M100 10V290M200 10V290M10 100H290M10 200H290" })), ...cells);
   const count = h("span", { class: "quiet", role: "status" });

@@ -24,6 +24,7 @@ struct Table {
     errors: Vec<(String, i32)>,
     events: Vec<Value>,
     replies: Vec<Reply>,
+    answers: Vec<Value>,
     ended: bool,
     next: u64,
 }
@@ -47,6 +48,7 @@ impl Table {
             errors: Vec::new(),
             events: Vec::new(),
             replies: Vec::new(),
+            answers: Vec::new(),
             ended: false,
             next: 1,
         };
@@ -110,6 +112,7 @@ impl Table {
                 self.tokens.insert(name, join.token.to_owned());
             }
             ServerFrame::Error { code, .. } => self.errors.push((name, code)),
+            ServerFrame::Response { payload, .. } => self.answers.push(msgpack::from_slice(payload).unwrap()),
             _ => {}
         }
     }
@@ -125,9 +128,20 @@ impl Table {
     }
 
     fn reserve(&mut self, name: &str, options: Value) -> Reply {
+        self.reserve_as(name, options, Value::Null)
+    }
+
+    fn reserve_as(&mut self, name: &str, options: Value, auth: Value) -> Reply {
         let (ticket, session) = (Ticket(self.number()), SessionId::new(name).unwrap());
-        self.input(Input::Reserve { ticket, session, options, auth: Value::Null });
+        self.input(Input::Reserve { ticket, session, options, auth });
         self.replies.pop().unwrap()
+    }
+
+    /// What a request is answered.
+    fn ask(&mut self, name: &str, kind: &str, payload: Value) -> Value {
+        let payload = msgpack::to_vec(&payload).unwrap();
+        self.frame(name, ClientFrame::Request { id: 1, ty: MessageType::from(kind), payload: &payload });
+        self.answers.pop().expect("an answer")
     }
 
     fn connect(&mut self, name: &str, token: Option<String>) {
@@ -825,4 +839,74 @@ fn nothing_that_clients_time_and_crashes_do_breaks_a_room() {
         finished += table.events.len();
     }
     assert!(finished > 100, "only {finished} games ended: the runs show little");
+}
+
+#[test]
+fn a_move_asked_for_twice_under_one_key_is_played_once() {
+    let mut table = Table::of_two();
+    let play = |cell: u32, key: &str| json!({ "game": 1, "played": cell, "key": key });
+    let first = table.ask("ada", "play", play(4, "a"));
+    assert_eq!(
+        (&first["status"], &first["turn"], &first["you"]),
+        (&json!("active"), &json!("O"), &json!("X"))
+    );
+    table.play("bob", 0);
+    table.crash();
+    table.come_back("ada");
+    table.come_back("bob");
+    // Without the clock, which runs on, the answer is the same, also after the other's move and a crash.
+    let mut again = table.ask("ada", "play", play(4, "a"));
+    assert_eq!((&again["board"], &again["turn"]), (&first["board"], &first["turn"]));
+    again["clock"] = first["clock"].clone();
+    again["players"] = first["players"].clone();
+    assert_eq!(again, first);
+    assert_eq!(table.get("moves"), json!([4, 0]));
+    assert_eq!(table.ask("ada", "play", play(5, "a"))["code"], 4309);
+    assert_eq!(table.ask("bob", "play", play(4, "b"))["code"], 4302);
+    // Keys are each side's own.
+    assert_eq!(table.ask("ada", "play", play(2, "c"))["moves"], json!([4, 0, 2]));
+    assert_eq!(table.ask("bob", "play", play(1, "a"))["moves"], json!([4, 0, 2, 1]));
+    let last = table.ask("ada", "play", play(6, "d"));
+    assert_eq!(
+        (&last["status"], &last["winner"], &last["reason"]),
+        (&json!("completed"), &json!("X"), &json!("line"))
+    );
+    assert_eq!(table.ask("ada", "play", play(6, "d")), last);
+    assert_eq!(table.ask("bob", "play", play(8, "e"))["code"], 4303);
+    assert_eq!(table.events.len(), 1);
+}
+
+#[test]
+fn an_account_takes_its_seat_over_from_another_connection() {
+    let mut table = Table::create(json!({ "mode": "private" })).unwrap();
+    let (ada, eve) = (json!({ "id": "account-a" }), json!({ "id": "account-e" }));
+    let join = |table: &mut Table, name: &str, options: Value, auth: &Value| {
+        assert_eq!(table.reserve_as(name, options, auth.clone()), Reply::Reserved(Ok(())));
+        table.connect(name, None);
+    };
+    join(&mut table, "phone", json!({ "name": "Ada" }), &ada);
+    join(&mut table, "bob", json!({ "name": "Bob" }), &Value::Null);
+    table.play("phone", 4);
+    // Nobody else's account has a seat here, and who has none cannot take one over.
+    for (name, auth) in [("eve", &eve), ("mallory", &Value::Null)] {
+        join(&mut table, name, json!({ "resume": true }), auth);
+        assert!(!table.conns.contains_key(name));
+        assert_eq!(table.errors.pop(), Some((name.to_owned(), 4305)));
+    }
+    join(&mut table, "desk", json!({ "resume": true }), &ada);
+    assert!(!table.conns.contains_key("phone"), "one seat, one connection");
+    let state = table.state();
+    assert_eq!((&state["phase"], &state["spectators"]), (&json!("playing"), &json!(0)));
+    assert_eq!(state["players"]["desk"]["name"], "Ada");
+    table.play("bob", 0);
+    table.play("desk", 8);
+    // Also from one that is gone, and after a crash.
+    table.crash();
+    join(&mut table, "pad", json!({ "resume": true }), &ada);
+    table.come_back("bob");
+    let now = table.ask("pad", "game", Value::Null);
+    assert_eq!((&now["you"], &now["moves"]), (&json!("X"), &json!([4, 0, 8])));
+    assert_eq!((&now["players"][0]["user"], &now["players"][1]["user"]), (&json!("account-a"), &Value::Null));
+    assert_eq!(table.get("players").as_object().unwrap().len(), 2);
+    assert!(table.events.is_empty());
 }
