@@ -29,8 +29,8 @@ for (const [size, viewport] of SIZES) {
 
     const arrive = async (name) => {
       const person = await Person.arrive(chrome, server, name, { viewport });
-      await person.page.evaluate((name) => localStorage.setItem("everplay.name", name), name);
       await person.goes("Line");
+      await person.named();
       return person;
     };
 

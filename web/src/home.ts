@@ -2,11 +2,12 @@
 import { user } from "./account/session";
 import { h, markPicture, s, toast } from "./dom";
 import { sentence } from "./errors";
-import { NAME_LENGTH, playerName, saveName, savedName } from "./name";
-import { pageHash, pasted } from "./route";
+import { saveName } from "./name";
+import { pasted } from "./route";
 import { botsField, spaceship } from "./spaaace/door";
 import type { Wishes } from "./spaaace/flight";
 import { type Options, Table } from "./table";
+import { nameField, whoPlays } from "./who";
 
 const LEVEL = "everplay.level";
 
@@ -129,21 +130,6 @@ export function invitation(id: string, paths: Paths): HTMLElement {
       h("button", { type: "button", class: "button", onclick: open((o) => Table.join(id, { ...o, mode: "watch" })) }, "Watch"),
     ),
   );
-}
-
-function nameField(): HTMLInputElement {
-  return h("input", {
-    type: "text", id: "name", maxlength: NAME_LENGTH, autocomplete: "nickname", spellcheck: "false",
-    placeholder: "Player", value: user() ? playerName() : savedName(),
-  });
-}
-
-/** A name for this device; an account brings its own, and has its games counted. */
-function whoPlays(name: HTMLInputElement): HTMLElement {
-  const me = user();
-  if (me) return h("p", { class: "plays" }, "You play as ", h("a", { href: pageHash("profile") }, me.displayName), "; games with others count.");
-  return h("div", { class: "field" }, h("label", { for: "name" }, "Your name"), name,
-    h("p", { class: "hint" }, h("a", { href: pageHash("sign-in") }, "Sign in"), " to have your games counted."));
 }
 
 /** Makes a click handler that enters a room once, however often it is clicked. */

@@ -1,10 +1,12 @@
 /** The waiting line: tables where two play, everybody else in order, the winner stays. */
+import { user } from "../account/session";
 import { confirm, h, say, toast } from "../dom";
 import { farewell, sentence } from "../errors";
 import { LineLink } from "../line/link";
 import { headline, isPlaying, isTurnOf, note, tableOf } from "../line/model";
 import { TableView } from "../line/table";
-import { playerName } from "../name";
+import { playerName, saveName } from "../name";
+import { nameField, whoPlays } from "../who";
 import { type Open, nothing } from "./page";
 import "../line/line.css";
 
@@ -18,11 +20,13 @@ export const open: Open = () => {
 
   const explain = "Two play at each table, the others wait in order. The winner stays, the loser goes to the back.";
   const door = () => {
+    const name = nameField();
     const go = (watch: boolean) => async (event: Event) => {
       const button = event.currentTarget as HTMLElement;
       if (button.getAttribute("aria-busy")) return;
       button.setAttribute("aria-busy", "true");
       try {
+        if (!user()) saveName(name.value);
         enter(await LineLink.enter({ name: playerName(), watch }));
       } catch (error) {
         const { code, message } = error as { code?: number; message?: string };
@@ -32,7 +36,7 @@ export const open: Open = () => {
       }
     };
     element.replaceChildren(h("div", { class: "invite line-door" }, h("section", { class: "panel" },
-      h("h1", {}, "The line"), h("p", { class: "lead" }, explain),
+      h("h1", {}, "The line"), h("p", { class: "lead" }, explain), whoPlays(name),
       h("button", { type: "button", class: "button primary big", onclick: go(false) }, "Join the line"),
       h("button", { type: "button", class: "button", onclick: go(true) }, "Watch"))));
   };

@@ -1,0 +1,21 @@
+/** Asks for a name before a game, or says as whom one plays. */
+import { user } from "./account/session";
+import { h } from "./dom";
+import { NAME_LENGTH, playerName, savedName } from "./name";
+import { pageHash } from "./route";
+
+/** For the name of somebody who is not signed in; kept on this device. */
+export function nameField(): HTMLInputElement {
+  return h("input", {
+    type: "text", id: "name", maxlength: NAME_LENGTH, autocomplete: "nickname", spellcheck: "false",
+    placeholder: "Player", value: user() ? playerName() : savedName(),
+  });
+}
+
+/** A name for this device; an account brings its own, and has its games counted. */
+export function whoPlays(name: HTMLInputElement): HTMLElement {
+  const me = user();
+  if (me) return h("p", { class: "plays" }, "You play as ", h("a", { href: pageHash("profile") }, me.displayName), "; games with others count.");
+  return h("div", { class: "field" }, h("label", { for: "name" }, "Your name"), name,
+    h("p", { class: "hint" }, h("a", { href: pageHash("sign-in") }, "Sign in"), " to have your games counted."));
+}
