@@ -295,7 +295,7 @@ impl Host {
     /// comes before that in the turn.
     fn keeps_sent(&self, inputs: &[Input]) -> bool {
         let detached = || inputs.iter().any(|input| matches!(input, Input::Detached { .. }));
-        self.connections.any_outlive() || (detached() && !planted::is(Bug::ForgetsBeforeDetach))
+        self.connections.any_outlive() || detached()
     }
 
     fn take(&mut self, step: Step) {
@@ -428,16 +428,14 @@ impl Host {
             Answer::Confirmed => self.release_in_turn(),
             Answer::HeldUp if planted::is(Bug::UnknownIsDone) => self.release(),
             Answer::HeldUp => {}
-            Answer::Lost(_) if planted::is(Bug::FencedSilently) => self.over = true,
             Answer::Lost(loss) => return self.give_up(&loss),
         }
         self.pause_or_resume();
     }
 
-    /// Lets out what may leave; patches for many wait for their turn among the rooms.
+    /// Lets out what may leave; patches for many wait for their turn among the rooms, but not for the next step.
     fn release_in_turn(&mut self) {
-        self.fan_out_waits = self.gate.is_fan_out();
-        if !self.fan_out_waits {
+        if self.fan_out_waits || !self.gate.is_fan_out() {
             return self.release();
         }
         let (durable, ahead_until) = self.released();

@@ -11,20 +11,12 @@ pub enum Bug {
     SendsEarly,
     /// An append without an answer counts as done.
     UnknownIsDone,
-    /// An owner that was fenced ends without a word.
-    FencedSilently,
     /// A take-over reads the journal before it seals.
     ReadsBeforeSeal,
     /// A take-over drops the clients, as a restart of a single node does.
     TakeoverDrops,
     /// A room that was granted and not sealed is left alone.
     LeavesStrays,
-    /// The target of a hand-over trusts the image it was given.
-    TrustsImage,
-    /// A room is handed over before its records are durable.
-    FreezesEarly,
-    /// A gateway takes frames of any epoch from any node.
-    TakesOldEpochs,
     /// A gateway takes frames for sockets' earlier attachments.
     TakesOldAttachments,
     /// A gateway says it forwarded one record less than it did.
@@ -37,8 +29,6 @@ pub enum Bug {
     LeavesDeadLinks,
     /// What a room has for sockets as they were attached over a link that broke goes out over the next one.
     SpeaksOnLaterLinks,
-    /// What a turn sends before it reads that a way broke is kept only if other sockets are there.
-    ForgetsBeforeDetach,
     /// A socket is attached twice in one turn of its room.
     ReattachesTwiceInATurn,
     /// What a room delivered before it took this node's sockets counts as given to them.

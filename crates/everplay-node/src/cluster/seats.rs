@@ -475,9 +475,7 @@ impl Seats {
             let old = || delivery.epoch < group.epoch || !group.is_of(Some(from));
             // The owner had not read yet that these sockets were attached anew, and goes on from where they stood.
             let stale = || delivery.items.iter().any(|item| group.is_stale(item));
-            if (old() && !planted::is(Bug::TakesOldEpochs))
-                || (stale() && !planted::is(Bug::TakesOldAttachments))
-            {
+            if old() || (stale() && !planted::is(Bug::TakesOldAttachments)) {
                 metrics::counter!(crate::metrics::STALE_FRAMES).increment(delivery.items.len() as u64);
                 return;
             }

@@ -12,7 +12,6 @@
 mod tests;
 
 use super::{Control, Frozen, Host};
-use crate::planted::{self, Bug};
 use bytes::Bytes;
 use everplay_room::marker;
 use std::time::Duration;
@@ -125,7 +124,7 @@ impl Host {
             }
         }
         let settled = self.journal.is_settled() && self.gate.is_empty();
-        if (settled || planted::is(Bug::FreezesEarly))
+        if settled
             && let Standstill::Still { .. } = self.standstill
         {
             self.report_frozen();

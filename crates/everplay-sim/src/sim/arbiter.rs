@@ -158,10 +158,6 @@ impl Arbiter for CourtClient {
                 {
                     return Ok(current.token);
                 }
-                let seen = match (court.planted, current) {
-                    (Planted::GrantUncompared, Some(current)) => current.token.epoch,
-                    _ => seen,
-                };
                 let token = now(core.memory.grant(room.clone(), seen, owner))?;
                 if let Some(current) = current {
                     core.before.insert(room.clone(), current);

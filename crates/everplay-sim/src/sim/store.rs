@@ -139,11 +139,9 @@ impl Store {
         core.history.iter().for_each(|call| call(&core.primary));
         let lost = usize::from(self.planted == Planted::FailoverLosesARecord);
         let failed: Replay = Arc::new(move |store| store.fail_over(lost));
-        if self.planted != Planted::FailoverKeepsOwners {
-            failed(&core.primary);
-            core.history.push(failed);
-            core.replicated += 1;
-        }
+        failed(&core.primary);
+        core.history.push(failed);
+        core.replicated += 1;
         self.world.note("store is back", core.replicated as u64, 0);
     }
 
@@ -390,22 +388,10 @@ impl LiveStore for StoreClient {
         let planted = self.store.planted;
         let act = move |store: &MemoryLiveStore| match (planted, head(store, &room)) {
             (Planted::SealWithoutEffect, Some((_, end))) => Ok(end),
-            (Planted::SealLowers, Some((fence, _))) if fence > token => {
-                // The highest nonce of a later epoch would be refused; the memory store has no other way back.
-                let nonce = token.nonce;
-                now(store.seal(room.clone(), Token { epoch: fence.epoch, nonce }))
-                    .or_else(|_| now(store.seal(room.clone(), Token { epoch: fence.epoch.next(), nonce })))
-            }
             _ => now(store.seal(room.clone(), token)),
         };
-        let hasty = self.is(Planted::SealUnconfirmed);
-        self.call(Call {
-            act: Arc::new(act),
-            unknown: || RoomError::Unknown,
-            writes: true,
-            hasty,
-            append: None,
-        })
+        let unknown = || RoomError::Unknown;
+        self.call(Call { act: Arc::new(act), unknown, writes: true, hasty: false, append: None })
     }
 
     fn load(&self, room: RoomKey) -> Pending<Result<LoadedRoom, LoadError>> {

@@ -270,9 +270,8 @@ impl Wires {
         let mut core = self.core.lock();
         let open = core.open(from, to);
         let side = usize::from(from < to);
-        let kept = self.planted == Planted::LinkKeepsOld;
         let Some(link) = core.links.get_mut(&pair(from, to)) else { return };
-        if link.generation != generation && !kept {
+        if link.generation != generation {
             return;
         }
         let end = &mut link.sides[side];
