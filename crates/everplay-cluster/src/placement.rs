@@ -1,4 +1,4 @@
-//! Which node gets a room: rendezvous hashing, weighted by headroom.
+//! Which node gets a room: rendezvous hashing, weighted by headroom and, after a loss, by zone.
 //!
 //! Every node computes the same answer from the same members without asking anyone. Views of headroom differ by moments,
 //! so two nodes may disagree about a room now and then: the arbiter grants it to one of them, and a room nobody thought
@@ -9,6 +9,9 @@ use everplay_types::Incarnation;
 /// Rooms that make no difference.
 const STEP: u32 = 32;
 
+/// By how much the zone of a lost node gets fewer of its rooms.
+const NEAR: f64 = 4.0;
+
 /// A node that can take rooms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
@@ -16,6 +19,9 @@ pub struct Candidate {
     pub node: Incarnation,
     /// Rooms it runs.
     pub rooms: u32,
+    /// It stands in the zone of the node that was lost: what struck that one may strike it next, so it takes a quarter of
+    /// its share. When all candidates stand there it makes no difference.
+    pub near: bool,
 }
 
 /// The node for `name`; None: there is no candidate.
@@ -35,7 +41,8 @@ fn ranked(name: &str, candidates: &[Candidate]) -> Vec<Incarnation> {
         .map(|candidate| {
             // A node with half the rooms of the fullest draws twice as many of the next ones, and an even cluster stays
             // even. Counted in steps, so that two nodes whose counts are a moment apart still agree.
-            let weight = f64::from(fullest / STEP + 1) / f64::from(candidate.rooms / STEP + 1);
+            let headroom = f64::from(fullest / STEP + 1) / f64::from(candidate.rooms / STEP + 1);
+            let weight = if candidate.near { headroom / NEAR } else { headroom };
             // In (0, 1]; the logarithm makes the chance of the highest score proportional to the weight.
             let draw = (hash(name, candidate.node) >> 11) as f64 + 1.0;
             let uniform = draw / (1u64 << 53) as f64;
@@ -63,8 +70,10 @@ mod tests {
     use super::*;
 
     fn nodes(rooms: &[u32]) -> Vec<Candidate> {
-        let candidate =
-            |(at, rooms): (usize, &u32)| Candidate { node: Incarnation([at as u8; 16]), rooms: *rooms };
+        let candidate = |(at, rooms): (usize, &u32)| {
+            let node = Incarnation([at as u8; 16]);
+            Candidate { node, rooms: *rooms, near: false }
+        };
         rooms.iter().enumerate().map(candidate).collect()
     }
 
@@ -88,6 +97,17 @@ mod tests {
     fn a_node_with_more_headroom_gets_more() {
         let shares = shares(&nodes(&[968, 468]));
         assert!((1850..2150).contains(&shares[1]), "{shares:?}");
+    }
+
+    #[test]
+    fn the_zone_of_a_lost_node_gets_less_and_never_nothing_for_it() {
+        let mut all = nodes(&[10, 10, 10]);
+        all[1].near = true;
+        let spread = shares(&all);
+        assert!((250..420).contains(&spread[1]), "{spread:?}: one part in nine");
+        assert!(spread[0].abs_diff(spread[2]) < 200, "{spread:?}");
+        all.iter_mut().for_each(|candidate| candidate.near = true);
+        assert_eq!(shares(&all), shares(&nodes(&[10, 10, 10])));
     }
 
     #[test]

@@ -223,12 +223,29 @@ impl Node {
         let mut candidates: Vec<Candidate> = members
             .alive()
             .filter(|member| member.linked && !member.row.draining)
-            .map(|member| Candidate { node: member.row.node, rooms: member.row.rooms })
+            .map(|member| Candidate { node: member.row.node, rooms: member.row.rooms, near: false })
             .collect();
         if !cluster.is_draining() {
-            candidates.push(Candidate { node: self.incarnation, rooms: self.rooms() });
+            candidates.push(Candidate { node: self.incarnation, rooms: self.rooms(), near: false });
         }
         candidates
+    }
+
+    /// The same, for the rooms of a node that was lost.
+    pub(crate) fn heirs(&self, candidates: &[Candidate], lost: Incarnation) -> Vec<Candidate> {
+        let Some(cluster) = self.cluster() else { return candidates.to_vec() };
+        let members = cluster.members.lock();
+        let zone = |node: Incarnation| {
+            let zone = if node == self.incarnation {
+                Some(cluster.row.zone.as_str())
+            } else {
+                members.get(node).map(|member| member.row.zone.as_str())
+            };
+            zone.filter(|zone| !zone.is_empty())
+        };
+        let struck = zone(lost);
+        let near = |node| struck.is_some() && zone(node) == struck;
+        candidates.iter().map(|heir| Candidate { near: near(heir.node), ..*heir }).collect()
     }
 
     fn rooms(&self) -> u32 {

@@ -12,6 +12,7 @@ use everplay_cluster::{Candidate, rank};
 use everplay_live::{Grant, GrantsOf};
 use everplay_types::{Incarnation, RoomKey};
 use futures_util::StreamExt;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -130,9 +131,13 @@ impl Node {
 
 async fn take(node: &Arc<Node>, grants: Vec<(RoomKey, Grant)>, round: usize) -> usize {
     let candidates = node.candidates();
+    let mut heirs: BTreeMap<Incarnation, Vec<Candidate>> = BTreeMap::new();
     let mine: Vec<(RoomKey, Grant)> = grants
         .into_iter()
-        .filter(|(room, _)| in_line(room, &candidates, node.incarnation).is_some_and(|rank| rank <= round))
+        .filter(|(room, grant)| {
+            let heirs = heirs.entry(grant.owner).or_insert_with(|| node.heirs(&candidates, grant.owner));
+            in_line(room, heirs, node.incarnation).is_some_and(|rank| rank <= round)
+        })
         .collect();
     let mut outcomes = futures_util::stream::iter(mine)
         .map(|(room, grant)| async move { (room.clone(), adopt(node, room, grant).await) })
