@@ -1,6 +1,6 @@
 //! The commands of this repository, so that people and the pipeline run the same: `cargo xtask help`.
 //!
-//! play, build            web.rs builds the page, cargo the server
+//! play, cluster, build   web.rs builds the page, cargo the server
 //! test [LANE...]         lanes.rs: everything that must hold, in parts that fail alone
 //! check                  check.rs: format, lints, documentation, lanes, dependencies
 //! bench, fuzz, sim       bench.rs, fuzz.rs, sim.rs
@@ -45,6 +45,15 @@ enum Command {
         /// Where the rooms are kept; the next start continues them
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
+    },
+    /// Build everything and start a whole region: a page with the game, and beside it the nodes with a kill button each
+    Cluster {
+        /// Port of that page
+        #[arg(long, default_value_t = 2567)]
+        port: u16,
+        /// Optimise: slower to build, faster to run
+        #[arg(long)]
+        release: bool,
     },
     /// Build the page and the optimised server, which carries the page
     Build,
@@ -97,6 +106,7 @@ fn main() -> ExitCode {
         Command::Play { port, release, data_dir } => {
             play::play(&workspace, port, release, data_dir.as_deref())
         }
+        Command::Cluster { port, release } => play::cluster(&workspace, port, release),
         Command::Build => play::build(&workspace),
         Command::Test { list: true, .. } => {
             lanes::list();

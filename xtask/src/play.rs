@@ -28,6 +28,18 @@ pub(crate) fn play(workspace: &Workspace, port: u16, release: bool, data_dir: Op
     bail!("{} does not start: {error}", serve.get_program().display())
 }
 
+/// Builds everything and becomes a whole region with a page to kill its nodes on.
+pub(crate) fn cluster(workspace: &Workspace, port: u16, release: bool) -> Result<bool> {
+    web::build(workspace)?;
+    server(release)?;
+    let program = workspace.program(if release { "release" } else { "debug" }, SERVER[1]);
+    let mut region = Command::new(program);
+    region.args(["cluster", "--port", &port.to_string()]);
+    heading("a region: Redis, PostgreSQL, three nodes and a balancer on this machine");
+    let error = region.exec();
+    bail!("{} does not start: {error}", region.get_program().display())
+}
+
 /// The optimised program with the page inside.
 pub(crate) fn build(workspace: &Workspace) -> Result<bool> {
     web::build(workspace)?;

@@ -7,10 +7,11 @@ use crate::connection;
 use crate::hello::{ANSWER_LENGTH, Answer, Call, GO, HelloError, Verdict};
 use crate::links::Shared;
 use crate::metrics::REFUSALS;
-use crate::options::Security;
+use crate::options::{AddressError, Security};
 use crate::peer::Peer;
 use crate::throttle::Throttle;
 use crate::tls::End;
+use everplay_types::Incarnation;
 use metrics::counter;
 use std::io;
 use std::net::SocketAddr;
@@ -157,6 +158,32 @@ async fn connect(shared: &Shared, address: &str) -> Result<TcpStream, CallError>
         }
     }
     Err(worst.unwrap_or_else(|| CallError::Failed(io::Error::other("the name has no address"))))
+}
+
+/// Calls the address that others are told to dial, as a stranger, and looks who answers.
+pub(crate) async fn find_myself(shared: &Shared, address: &str) -> Result<(), AddressError> {
+    let me = shared.options.me;
+    // Nobody's: whoever is called knows no such node, and says so under its own name.
+    let caller = Incarnation(me.0.map(|byte| !byte));
+    let asked = async {
+        let failed = CallError::Failed;
+        let socket = connect(shared, address).await?;
+        let (mut stream, binding) = shared.securing.secure(socket, End::Caller).await.map_err(failed)?;
+        stream.write_all(&Call { caller, callee: me }.encode(&binding)).await.map_err(failed)?;
+        stream.flush().await.map_err(failed)?;
+        let mut bytes = [0; ANSWER_LENGTH];
+        stream.read_exact(&mut bytes).await.map_err(failed)?;
+        Ok::<_, CallError>(Answer::decode(&bytes, caller, &binding)?)
+    };
+    let patience = shared.options.connect_timeout + shared.options.hello_timeout;
+    let answer = timeout(patience, asked).await.unwrap_or(Err(CallError::Slow));
+    let address = || address.to_owned();
+    match answer {
+        Ok(answer) if answer.callee == me => Ok(()),
+        Ok(answer) => Err(AddressError::Other { address: address(), node: answer.callee }),
+        Err(CallError::Refused) => Err(AddressError::Refused { address: address() }),
+        Err(error) => Err(AddressError::Silent { address: address(), reason: error.to_string() }),
+    }
 }
 
 async fn greet(shared: &Arc<Shared>, peer: &Arc<Peer>, socket: TcpStream) -> Result<(), CallError> {

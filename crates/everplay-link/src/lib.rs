@@ -25,4 +25,4 @@ mod tls;
 pub use key::{ClusterKey, KeyTooShort};
 pub use links::TcpLinks;
 pub use metrics::describe_metrics;
-pub use options::{BindError, Certificates, LinkOptions, Security};
+pub use options::{AddressError, BindError, Certificates, LinkOptions, Security};

@@ -1,7 +1,7 @@
 //! The table of peers, and the port the node speaks to.
 
 use crate::metrics::Flow;
-use crate::options::{BindError, LinkOptions, Security};
+use crate::options::{AddressError, BindError, LinkOptions, Security};
 use crate::peer::{Link, Peer};
 use crate::throttle::Throttle;
 use crate::tls::Securing;
@@ -99,6 +99,12 @@ impl TcpLinks {
     /// What other nodes are to dial.
     pub fn advertised(&self) -> &str {
         &self.advertised
+    }
+
+    /// Calls what other nodes are to dial, and looks whether it is this node that answers. Errors: it is not, or nobody
+    /// does.
+    pub async fn find_myself(&self) -> Result<(), AddressError> {
+        dial::find_myself(&self.shared, &self.advertised).await
     }
 
     /// Writes what is queued, for at most `patience`, and ends all links. From then on nobody can be reached: the other

@@ -125,3 +125,30 @@ pub enum BindError {
         reason: String,
     },
 }
+
+/// Why a node is not found where others are told to dial.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// The others would take this node for dead as soon as they call.
+    #[error("nobody listens at {address}, where other nodes are told to reach this one")]
+    Refused {
+        /// What they are told.
+        address: String,
+    },
+    /// The others would take this node for replaced by that one.
+    #[error("another node ({node}) answers at {address}, where other nodes are told to reach this one")]
+    Other {
+        /// What they are told.
+        address: String,
+        /// Who it is.
+        node: Incarnation,
+    },
+    /// Others may still reach it: networks exist where a machine does not reach its own outer address.
+    #[error("{address}, where other nodes are told to reach this one, does not answer here: {reason}")]
+    Silent {
+        /// What they are told.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+}

@@ -4,7 +4,7 @@ mod support;
 
 use bytes::Bytes;
 use everplay_cluster::{LinkEvent, Links, SendError};
-use everplay_link::{BindError, Certificates, ClusterKey, LinkOptions, Security, TcpLinks};
+use everplay_link::{AddressError, BindError, Certificates, ClusterKey, LinkOptions, Security, TcpLinks};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -54,6 +54,35 @@ async fn check_traffic(mut one: Node, mut two: Node) {
     while one.links.queued(two.id) + two.links.queued(one.id) > 0 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_node_finds_itself_where_it_says_it_is_and_nowhere_else() {
+    for security in [Security::Plain, keyed(), Authority::new().security()] {
+        let one = Node::start(1, security.clone()).await;
+        one.links.find_myself().await.unwrap();
+        let elsewhere = |address: String| LinkOptions {
+            advertised: Some(address),
+            ..LinkOptions::new(id(2), security.clone())
+        };
+        let lost = Node::with(elsewhere(one.links.address().to_string())).await;
+        let error = lost.links.find_myself().await.unwrap_err();
+        assert!(matches!(error, AddressError::Other { node, .. } if node == one.id), "{error}");
+        let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = nobody.local_addr().unwrap().to_string();
+        drop(nobody);
+        let lost = Node::with(elsewhere(address.clone())).await;
+        let error = lost.links.find_myself().await.unwrap_err();
+        assert!(matches!(error, AddressError::Refused { .. }), "{error}");
+        assert!(error.to_string().contains(&address), "{error}");
+    }
+    // Something that is no node may stand between this one and the others: it is only said.
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = mute.local_addr().unwrap().to_string();
+    let node =
+        Node::with(LinkOptions { advertised: Some(address), ..LinkOptions::new(id(3), keyed()) }).await;
+    let error = node.links.find_myself().await.unwrap_err();
+    assert!(matches!(error, AddressError::Silent { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -24,10 +24,11 @@ mod redis;
 mod region;
 mod report;
 mod sdk;
+mod stage;
 mod witness;
 
 use crate::bench::write_json;
-use crate::cli::{ChaosTask, Fault};
+use crate::cli::{ChaosTask, ClusterTask, Fault};
 use crate::{Error, Result};
 use bots::{Bots, Seen};
 use child::trouble;
@@ -51,6 +52,18 @@ pub(crate) fn run(task: &ChaosTask) -> Result {
             done = play(task) => done,
             // Dropping the play stops the region.
             _ = tokio::signal::ctrl_c() => Err(trouble("interrupted; the region is stopped")),
+        }
+    })
+}
+
+/// `everplay cluster`: such a region to play with, until Ctrl-C.
+pub(crate) fn try_out(task: ClusterTask) -> Result {
+    let runtime = Runtime::new().map_err(Error::system("the runtime cannot be started"))?;
+    runtime.block_on(async {
+        tokio::select! {
+            done = stage::run(task) => done,
+            // Dropping it stops the region.
+            _ = tokio::signal::ctrl_c() => Ok(()),
         }
     })
 }
@@ -105,7 +118,7 @@ fn write_report(folder: &Path, report: &Report) -> Result {
 
 /// Starts a region, does all this to it, and compares. What it came to; where its files are, when something was wrong.
 async fn suffer(task: &ChaosTask, faults: &[Fault], network: Network) -> Result<(Sum, Option<String>)> {
-    let mut region = Region::start(task.nodes, network).await?;
+    let mut region = Region::start(task.nodes, network, Vec::new()).await?;
     eprintln!("the region runs at {}, its files are in {}", region.url(), region.path().display());
     let severity = Severity { short: task.short };
     let (mut rows, mut sum) = (Rows::default(), Sum::default());

@@ -68,6 +68,11 @@ impl Chronicle {
         panic!("poison, as `everplay chaos` asked for")
     }
 
+    /// Nothing; it is only said.
+    fn rest(&mut self, _: &mut Context<Self>, _: &Client, _: IgnoredAny) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     fn deed(&mut self, _: &mut Context<Self>, client: &Client, number: u32) -> Result<(), Refusal> {
         let Some(scribe) = self.scribes.get_mut(client.session_id()) else { return Ok(()) };
         if number <= scribe.last {
@@ -94,6 +99,7 @@ impl Room for Chronicle {
 
     fn messages(on: &mut Messages<Self>) {
         on.message("deed", Self::deed);
+        on.message("rest", Self::rest);
         on.message("poison", Self::poison);
     }
 

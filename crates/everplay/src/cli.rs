@@ -37,6 +37,22 @@ pub(crate) enum Task {
         expect(dead_code, reason = "a program without it says so")
     )]
     Chaos(ChaosTask),
+    /// A region to try.
+    #[cfg_attr(
+        not(any(feature = "cluster", test)),
+        expect(dead_code, reason = "a program without it says so")
+    )]
+    Cluster(ClusterTask),
+}
+
+/// What `cluster` is asked for.
+#[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "a program without it says so"))]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClusterTask {
+    /// Of the page.
+    pub(crate) port: u16,
+    /// Nodes of the region.
+    pub(crate) nodes: usize,
 }
 
 /// What `chaos` is asked for.
@@ -187,6 +203,13 @@ pub(crate) fn parse(
         "ctl" => Task::Ctl(ctl::task(matches, &environment)?),
         "bench" => Task::Bench(bench(matches)),
         "chaos" => Task::Chaos(chaos(matches)),
+        "cluster" => {
+            let number = |name: &str| *matches.get_one::<u64>(name).expect("it has a default");
+            Task::Cluster(ClusterTask {
+                port: u16::try_from(number("port")).expect("clap bounds it"),
+                nodes: usize::try_from(number("nodes")).expect("clap bounds it"),
+            })
+        }
         _ => unreachable!("clap knows these subcommands only"),
     })
 }
@@ -351,6 +374,12 @@ pub(crate) fn command(version: &'static str) -> Command {
         .subcommand(ctl::command())
         .subcommand(bench_command())
         .subcommand(chaos_command())
+        .subcommand(
+            Command::new("cluster")
+                .about("A whole region on this machine to try: the game, and beside it its nodes with a kill button each")
+                .arg(number("port", "2567", 0..=65_535, "Port of the page; 0 takes a free one"))
+                .arg(number("nodes", "3", 1..=9, "Nodes of the region")),
+        )
 }
 
 fn bench_command() -> Command {

@@ -27,7 +27,7 @@ impl Cluster {
         process_id: &ProcessId,
         gateway: SocketAddr,
     ) -> Result<Option<(Self, ClusterParts)>> {
-        use everplay_link::{ClusterKey, LinkOptions, Security, TcpLinks};
+        use everplay_link::{AddressError, Certificates, ClusterKey, LinkOptions, Security, TcpLinks};
         use std::sync::Arc;
 
         if !matches!(config.stores()?, Choice::Cluster { .. }) {
@@ -38,7 +38,19 @@ impl Cluster {
             "" => None,
             key => Some(ClusterKey::new(key).map_err(|error| Error::Command(error.to_string()))?),
         };
-        let security = key.clone().map_or(Security::Plain, Security::Key);
+        let security = if config.has_certificates() == Some(true) {
+            let read = |path: &std::path::Path| {
+                std::fs::read(path)
+                    .map_err(|error| Error::Command(format!("{} cannot be read: {error}", path.display())))
+            };
+            Security::Certificates(Certificates {
+                certificate: read(&config.link_cert)?,
+                key: read(&config.link_cert_key)?,
+                authority: read(&config.link_ca)?,
+            })
+        } else {
+            key.clone().map_or(Security::Plain, Security::Key)
+        };
         let options = LinkOptions {
             listen: SocketAddr::new(config.link_host, config.link_port),
             advertised: Some(config.link_address.clone()).filter(|address| !address.is_empty()),
@@ -46,6 +58,15 @@ impl Cluster {
         };
         let (links, events) =
             TcpLinks::bind(options).await.map_err(|error| Error::Command(error.to_string()))?;
+        match links.find_myself().await {
+            Ok(()) => {}
+            // It may be reached from elsewhere all the same.
+            Err(error @ AddressError::Silent { .. }) => {
+                tracing::warn!(%error, "check EVERPLAY_LINK_ADDRESS");
+            }
+            // The others would take its rooms as soon as they call.
+            Err(error) => return Err(Error::Command(format!("{error}; check EVERPLAY_LINK_ADDRESS"))),
+        }
         let links = Arc::new(links);
         let http = match config.public_address.as_str() {
             // Everywhere is no place to go to: the one where links end is on this machine too.

@@ -22,8 +22,10 @@ pub(crate) fn run(task: Task, assemble: impl FnOnce(&Config) -> Result<Parts>) -
         Task::Bench(task) => bench::run(task),
         #[cfg(feature = "cluster")]
         Task::Chaos(task) => crate::chaos::run(&task),
+        #[cfg(feature = "cluster")]
+        Task::Cluster(task) => crate::chaos::try_out(task),
         #[cfg(not(feature = "cluster"))]
-        Task::Chaos(_) => Err(Error::Command(
+        Task::Chaos(_) | Task::Cluster(_) => Err(Error::Command(
             "this program was built without a cluster; build it with the feature `cluster` of the crate `everplay`"
                 .into(),
         )),

@@ -122,8 +122,18 @@ settings! {
     link_port("EVERPLAY_LINK_PORT"): u16 = 0;
     /// Host and port under which other nodes reach that listener. Empty: `link_host` and the port it got.
     link_address("EVERPLAY_LINK_ADDRESS"): String = String::new();
-    /// Where this node stands, for people: `everplay ctl nodes` shows it.
+    /// PEM file with this node's certificate for links, and those between it and the authority. With `link_cert_key` and
+    /// `link_ca`; then links do not use `cluster_key`.
+    link_cert("EVERPLAY_LINK_CERT"): PathBuf = PathBuf::new();
+    /// PEM file with the private key of that certificate.
+    link_cert_key("EVERPLAY_LINK_KEY"): PathBuf = PathBuf::new();
+    /// PEM file with the authority whose certificates are nodes. It must sign for nothing else.
+    link_ca("EVERPLAY_LINK_CA"): PathBuf = PathBuf::new();
+    /// Where this node stands. A dead node's rooms go to other zones than its own where there is space.
     zone("EVERPLAY_ZONE"): String = String::new();
+    /// Sites that may show this server's pages inside their own, as `frame-ancestors` of a Content-Security-Policy has
+    /// them.
+    frame_ancestors("EVERPLAY_FRAME_ANCESTORS"): String = "'none'".to_owned();
     /// Where browsers reach this server, such as `https://play.example`: links in mails and the way back from providers
     /// lead there. Empty: `http` and the address it listens on.
     public_url("EVERPLAY_PUBLIC_URL"): String = String::new();
@@ -233,7 +243,15 @@ impl Config {
             (false, false) if self.storage == Storage::Memory => Err(ConfigError::Contradiction {
                 problem: "`storage` is memory, but `redis_url` and `database_url` name stores; unset one or the others",
             }),
-            (false, false) if !self.link_host.is_loopback() && self.cluster_key.0.is_empty() => {
+            (false, false) if self.has_certificates().is_none() => Err(ConfigError::Contradiction {
+                problem: "`link_cert`, `link_cert_key` and `link_ca` (EVERPLAY_LINK_CERT, _KEY and _CA) belong together; \
+                    set all three or none",
+            }),
+            (false, false)
+                if !self.link_host.is_loopback()
+                    && self.cluster_key.0.is_empty()
+                    && self.has_certificates() == Some(false) =>
+            {
                 Err(ConfigError::Contradiction {
                     problem: "`link_host` is reachable from outside, and without `cluster_key` (EVERPLAY_CLUSTER_KEY) \
                         anybody could pretend to be a node; set the same random text of 32 characters on every node",
@@ -244,6 +262,17 @@ impl Config {
                     start with other stores, or with hydration",
             }),
             (false, false) => Ok(Stores::Cluster { redis_url, database_url }),
+        }
+    }
+
+    /// Whether links are secured by certificates; `None`: a part is missing.
+    pub(crate) fn has_certificates(&self) -> Option<bool> {
+        let set =
+            [&self.link_cert, &self.link_cert_key, &self.link_ca].map(|path| !path.as_os_str().is_empty());
+        match set {
+            [true, true, true] => Some(true),
+            [false, false, false] => Some(false),
+            _ => None,
         }
     }
 

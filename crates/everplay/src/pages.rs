@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 /// What a browser may load and run. Sockets to any host: the page may be told to play on another server.
 const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; object-src 'none'; \
-                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+                      base-uri 'none'; form-action 'self'; frame-ancestors";
+/// Who may show the page inside their own when nothing sensible is said.
+const NOBODY: &str = "'none'";
 
 /// One file.
 #[derive(Debug, Clone)]
@@ -27,12 +29,22 @@ type Find = Arc<dyn Fn(&str) -> Option<Page> + Send + Sync>;
 #[derive(Clone)]
 pub struct Pages {
     find: Find,
+    policy: HeaderValue,
 }
 
 impl Pages {
     /// Pages from whatever `find` knows. `/` is `index.html`; what is not found is 404.
     pub fn new(find: impl Fn(&str) -> Option<Page> + Send + Sync + 'static) -> Self {
-        Self { find: Arc::new(find) }
+        Self { find: Arc::new(find), policy: HeaderValue::from_static(POLICY) }.framed_by(NOBODY)
+    }
+
+    /// Says which sites may show the pages inside their own. What would be more than that says nobody.
+    pub(crate) fn framed_by(mut self, sites: &str) -> Self {
+        let sites = if sites.is_empty() || sites.contains([';', ',']) { NOBODY } else { sites };
+        if let Ok(policy) = HeaderValue::from_str(&format!("{POLICY} {sites}")) {
+            self.policy = policy;
+        }
+        self
     }
 
     pub(crate) fn router(self) -> axum::Router {
@@ -61,7 +73,7 @@ impl Pages {
         let out = response.headers_mut();
         let cache = if is_hashed(path) { "public, max-age=31536000, immutable" } else { "no-cache" };
         out.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-        out.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        out.insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
         out.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         out.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
         if let Ok(etag) = HeaderValue::from_str(&etag) {
@@ -151,6 +163,11 @@ mod tests {
     fn no_page_may_run_inline_code() {
         let page = get("/", None);
         let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.ends_with("frame-ancestors 'none'"), "{policy}");
+        let framed = |sites| pages().framed_by(sites).policy.to_str().unwrap().to_owned();
+        assert!(framed("http://127.0.0.1:1").ends_with("frame-ancestors http://127.0.0.1:1"));
+        assert_eq!(framed("*; script-src *"), policy);
+        assert_eq!(framed("a\nb"), policy);
         assert!(policy.contains("default-src 'self'") && policy.contains("connect-src 'self' ws: wss:"));
         assert!(!policy.contains("unsafe"));
     }

@@ -95,7 +95,7 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
         app = app.merge(cluster.routes(&node));
     }
     if let Some(pages) = parts.pages {
-        app = app.merge(pages.router());
+        app = app.merge(pages.framed_by(&config.frame_ancestors).router());
     }
     let mut parts =
         everplay_gateway::Parts { app, metrics: parts.metrics, ..everplay_gateway::Parts::new(rooms) };

@@ -71,6 +71,11 @@ impl Balancer {
         self.nodes[n].carried.load(Ordering::Relaxed)
     }
 
+    /// Whether a node takes connections now.
+    pub(super) fn is_ready(&self, n: usize) -> bool {
+        self.nodes[n].ready.load(Ordering::Relaxed)
+    }
+
     /// Nodes that take connections now.
     pub(super) fn ready(&self) -> usize {
         self.nodes.iter().filter(|node| node.ready.load(Ordering::Relaxed)).count()

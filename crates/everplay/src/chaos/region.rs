@@ -56,10 +56,18 @@ struct Place {
     database: String,
     key: String,
     directory: PathBuf,
+    settings: Vec<(&'static str, String)>,
 }
 
 impl Region {
-    pub(super) async fn start(nodes: usize, network: Network) -> Result<Region> {
+    /// Starts everything and waits until it takes players.
+    ///
+    /// `settings` are variables for every node, beside those that make it one of this region.
+    pub(super) async fn start(
+        nodes: usize,
+        network: Network,
+        settings: Vec<(&'static str, String)>,
+    ) -> Result<Region> {
         let directory = tempfile::Builder::new()
             .prefix("everplay-chaos-")
             .tempdir()
@@ -88,6 +96,7 @@ impl Region {
             database: postgres.url(),
             key: key.clone(),
             directory: path.to_owned(),
+            settings,
         };
         let nodes = block_in_place(|| {
             let mut started = Vec::new();
@@ -212,17 +221,28 @@ impl Node {
         self.process.has_ended()
     }
 
-    /// Starts it again at its address, if it has ended, and waits until it takes players.
-    pub(super) fn restart(&mut self) -> Result {
+    /// Starts it again at its address, if it has ended, and does not wait.
+    pub(super) fn launch(&mut self) -> Result {
         if self.process.has_ended() {
             self.process = launch(self.n, self.address, &self.place)?;
         }
+        Ok(())
+    }
+
+    /// Where it stands.
+    pub(super) fn zone(&self) -> &'static str {
+        ZONES[self.n % ZONES.len()]
+    }
+
+    /// Starts it again at its address, if it has ended, and waits until it takes players.
+    pub(super) fn restart(&mut self) -> Result {
+        self.launch()?;
         self.wait()
     }
 }
 
 fn launch(n: usize, address: SocketAddr, place: &Place) -> Result<Process> {
-    let Place { network, redis, database, key, directory } = place;
+    let Place { network, redis, database, key, directory, settings } = place;
     let name = format!("node-{}", n + 1);
     let program = std::env::current_exe().map_err(Error::system("this program cannot be found"))?;
     let mut command = network.command(n, &program)?;
@@ -232,6 +252,7 @@ fn launch(n: usize, address: SocketAddr, place: &Place) -> Result<Process> {
     command.env("EVERPLAY_HOST", &host).env("EVERPLAY_LINK_HOST", &host).env("EVERPLAY_CLUSTER_KEY", key);
     command.env("EVERPLAY_BENCH_ROOMS", "true").env("EVERPLAY_ZONE", ZONES[n % ZONES.len()]);
     command.env("EVERPLAY_LOG", "info").env("EVERPLAY_LOG_FORMAT", "human");
+    command.envs(settings.iter().map(|(name, value)| (name, value)));
     let process = Process::start(&name, &mut command, &directory.join(format!("{name}.log")))?;
     network.join(n, process.id())?;
     Ok(process)

@@ -48,15 +48,22 @@ async function play(player, group) {
   });
   room.onMessage("mark", (mark) => say(player, { mark }));
   room.onMessage("__everplay", () => {});
-  room.onDrop((code) => say(player, { dropped: code }));
+  let away = false;
+  room.onDrop((code) => {
+    away = true;
+    say(player, { dropped: code });
+  });
   room.onReconnect(() => {
+    away = false;
     full = true;
   });
   room.onLeave((code, reason) => say(player, { left: code, reason: reason ?? "" }));
   setInterval(() => {
+    // What is said on the way back overtakes what the SDK has queued, so only what has no order is said then.
+    if (away) return room.send("rest");
     sent += 1;
     room.send("deed", sent);
-  }, 400);
+  }, 100);
   return room;
 }
 

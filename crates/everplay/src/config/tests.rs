@@ -132,6 +132,10 @@ fn the_stores_of_a_cluster_come_together_and_exclude_the_others() {
     assert!(stores(&[redis, database, open]).unwrap_err().contains("EVERPLAY_CLUSTER_KEY"));
     let key = ("EVERPLAY_CLUSTER_KEY", "0123456789abcdef0123456789abcdef");
     assert_eq!(stores(&[redis, database, open, key]), Ok(false));
+    let files = [("EVERPLAY_LINK_CERT", "a"), ("EVERPLAY_LINK_KEY", "b"), ("EVERPLAY_LINK_CA", "c")];
+    assert_eq!(stores(&[redis, database, open, files[0], files[1], files[2]]), Ok(false));
+    let part = stores(&[redis, database, key, files[0], files[1]]).unwrap_err();
+    assert!(part.contains("set all three or none"), "{part}");
 }
 
 #[test]
