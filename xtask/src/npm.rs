@@ -14,13 +14,23 @@ const NODE_MAJOR: u32 = 20;
 
 /// Installs what the lock file of `folder` names, unless that is what is there.
 pub(crate) fn install(folder: &Path) -> Result<()> {
+    install_with(folder, &["ci"])
+}
+
+/// The same versions, also where the lock file does not name what other platforms would take: newer releases of npm refuse
+/// `ci` then.
+pub(crate) fn install_for_here(folder: &Path) -> Result<()> {
+    install_with(folder, &["install", "--no-save"])
+}
+
+fn install_with(folder: &Path, how: &[&str]) -> Result<()> {
     let lock = folder.join("package-lock.json");
     let wanted = fingerprint(&[lock]).with_context(|| format!("packages of {}", folder.display()))?;
     let note = folder.join("node_modules/.installed");
     if fs::read_to_string(&note).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
-    run(npm()?.args(["ci", "--no-audit", "--no-fund"]).current_dir(folder))?;
+    run(npm()?.args(how).args(["--no-audit", "--no-fund"]).current_dir(folder))?;
     // A package without dependencies leaves no folder behind.
     fs::create_dir_all(folder.join("node_modules"))?;
     fs::write(&note, wanted).with_context(|| format!("{} cannot be written", note.display()))

@@ -100,8 +100,6 @@ pub(crate) struct BenchTask {
     pub(crate) echo_rate: u32,
     /// Kill and restart instead of measuring speed.
     pub(crate) crash: bool,
-    /// Drive another server too: its address and its process.
-    pub(crate) against: Option<Against>,
     /// Write the numbers here as JSON.
     pub(crate) json: Option<PathBuf>,
 }
@@ -169,17 +167,6 @@ impl Fault {
             Fault::Thousand => "thousand",
         }
     }
-}
-
-/// Another server to drive beside ours.
-#[derive(Debug, Clone)]
-pub(crate) struct Against {
-    /// `http://host:port`.
-    pub(crate) url: String,
-    /// Its process on this machine, whose processor time and memory are read.
-    pub(crate) pid: Option<u32>,
-    /// What the table calls it.
-    pub(crate) name: String,
 }
 
 /// Reads the arguments. On `--help`, `--version` and mistakes it prints and ends the process, as clap does.
@@ -255,11 +242,6 @@ fn bench(matches: &ArgMatches) -> BenchTask {
         idle: count("idle"),
         echo_rate: u32::try_from(number("echo-rate")).expect("clap bounds it"),
         crash,
-        against: matches.get_one::<String>("against").map(|url| Against {
-            url: url.trim_end_matches('/').to_owned(),
-            pid: matches.get_one::<u32>("against-pid").copied(),
-            name: matches.get_one::<String>("against-name").expect("it has a default").clone(),
-        }),
         json: matches.get_one::<PathBuf>("json").cloned(),
     }
 }
@@ -399,27 +381,6 @@ fn bench_command() -> Command {
         .arg(number("idle", "1000", 0..=20_000, "Joined idle connections whose memory is measured; 0 skips it"))
         .arg(number("echo-rate", "200", 1..=100_000, "Echo messages per second over all clients"))
         .arg(flag("crash", "Kill the server under load and check that every client resumes and nothing is lost"))
-        .arg(
-            Arg::new("against")
-                .long("against")
-                .value_name("URL")
-                .help("Drive the `arena` rooms of another server in the same rounds, such as http://127.0.0.1:2568"),
-        )
-        .arg(
-            Arg::new("against-pid")
-                .long("against-pid")
-                .value_name("PID")
-                .value_parser(value_parser!(u32))
-                .requires("against")
-                .help("The other server's process, to read its processor time and memory"),
-        )
-        .arg(
-            Arg::new("against-name")
-                .long("against-name")
-                .value_name("NAME")
-                .default_value("other")
-                .help("What the table calls the other server"),
-        )
         .arg(
             Arg::new("json")
                 .long("json")

@@ -7,7 +7,7 @@ use super::figures::{Figure, Machine, percentile, table};
 use super::player::{Event, Player, PlayerError};
 use super::process::{ServerProcess, processor_time, resident_bytes};
 use super::{temporary_directory, write_json};
-use crate::cli::{Against, BenchTask};
+use crate::cli::BenchTask;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use tokio::task::JoinSet;
 
 /// One who is measured.
 struct Contestant {
-    name: String,
+    name: &'static str,
     room: &'static str,
     endpoint: String,
-    pid: Option<u32>,
+    pid: u32,
     rounds: Vec<Round>,
     idle_kib: Option<f64>,
 }
@@ -63,11 +63,8 @@ pub(super) async fn run(task: &BenchTask) -> Result {
     let machine = Machine::this();
     eprintln!("{}", machine.show());
     let server = ServerProcess::start(directory.path(), 0)?;
-    let ours = |name: &str, room| {
-        Contestant::new(name, room, format!("http://{}", server.address), Some(server.pid()))
-    };
-    let mut contestants = vec![ours("Confirmed", "arena"), ours("Ephemeral", "arena_ephemeral")];
-    contestants.extend(task.against.as_ref().map(against));
+    let mut contestants = [("Confirmed", "arena"), ("Ephemeral", "arena_ephemeral")]
+        .map(|(name, room)| Contestant::new(name, room, &server));
     for round in 1..=task.rounds {
         for contestant in &mut contestants {
             eprintln!("round {round} of {}: {}", task.rounds, contestant.name);
@@ -88,13 +85,10 @@ pub(super) async fn run(task: &BenchTask) -> Result {
 }
 
 impl Contestant {
-    fn new(name: &str, room: &'static str, endpoint: String, pid: Option<u32>) -> Self {
-        Self { name: name.to_owned(), room, endpoint, pid, rounds: Vec::new(), idle_kib: None }
+    fn new(name: &'static str, room: &'static str, server: &ServerProcess) -> Self {
+        let (endpoint, pid) = (format!("http://{}", server.address), server.pid());
+        Self { name, room, endpoint, pid, rounds: Vec::new(), idle_kib: None }
     }
-}
-
-fn against(against: &Against) -> Contestant {
-    Contestant::new(&against.name, "arena", against.url.clone(), against.pid)
 }
 
 /// What the players of one round share.
@@ -121,13 +115,12 @@ async fn measure(contestant: &Contestant, task: &BenchTask) -> Result<Round> {
         playing.spawn(play(player, Arc::clone(&shared), first, pause));
     }
     tokio::time::sleep(WARM_UP).await;
-    let cpu = |pid: Option<u32>| pid.and_then(processor_time);
     shared.phase.store(MEASURING, Ordering::Relaxed);
     let (began, frames_before, cpu_before) =
-        (Instant::now(), shared.frames.load(Ordering::Relaxed), cpu(contestant.pid));
+        (Instant::now(), shared.frames.load(Ordering::Relaxed), processor_time(contestant.pid));
     tokio::time::sleep(task.round).await;
     let (took, frames_after, cpu_after) =
-        (began.elapsed(), shared.frames.load(Ordering::Relaxed), cpu(contestant.pid));
+        (began.elapsed(), shared.frames.load(Ordering::Relaxed), processor_time(contestant.pid));
     shared.phase.store(OVER, Ordering::Relaxed);
     let mut echoes = Vec::new();
     while let Some(played) = playing.join_next().await {
@@ -224,21 +217,9 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// On a server that nobody has used before, so that no memory freed earlier is counted as free.
 async fn measure_idle(contestant: &Contestant, task: &BenchTask) -> Result<Option<f64>> {
     let directory = temporary_directory()?;
-    let fresh;
-    let used;
-    let contestant = if task.against.as_ref().is_some_and(|against| against.name == contestant.name) {
-        contestant
-    } else {
-        fresh = ServerProcess::start(directory.path(), 0)?;
-        used = Contestant::new(
-            &contestant.name,
-            contestant.room,
-            format!("http://{}", fresh.address),
-            Some(fresh.pid()),
-        );
-        &used
-    };
-    let Some(pid) = contestant.pid else { return Ok(None) };
+    let fresh = ServerProcess::start(directory.path(), 0)?;
+    let contestant = &Contestant::new(contestant.name, contestant.room, &fresh);
+    let pid = contestant.pid;
     // One room's worth first: code paths are warm, threads and pools exist.
     let first = join_all(contestant, crate::arena::SEATS as usize).await?;
     let (mut reading, held) = hold(first);
@@ -279,7 +260,7 @@ fn report<'a>(contestants: &'a [Contestant], machine: Machine, task: &BenchTask)
         let figure =
             |of: fn(&Round) -> Option<f64>| Figure::of(contestant.rounds.iter().filter_map(of).collect());
         Line {
-            name: &contestant.name,
+            name: contestant.name,
             cpu_us_per_frame: figure(|round| round.cpu_us_per_frame),
             echo_ms_p50: figure(|round| round.echo_ms_p50),
             echo_ms_p99: figure(|round| round.echo_ms_p99),
