@@ -23,6 +23,8 @@ pub mod faq;
 pub mod games;
 mod headers;
 mod identity;
+pub mod line;
+pub mod matchmaking;
 mod rate;
 mod router;
 pub mod tickets;

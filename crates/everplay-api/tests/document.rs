@@ -6,7 +6,10 @@ use everplay_accounts::{AccountStore, Accounts, Parts, Sealer};
 use everplay_api::Api;
 use everplay_api::auth::Origins;
 use everplay_api::games::{Following, GameNow, GameServices, TableError, Tables, Wish};
+use everplay_api::line::{AboutConnection, Connections, PostError};
+use everplay_api::matchmaking::{Matchmaking, Seats};
 use everplay_boards::{Boards, BoardsOptions, SqliteBoardStore};
+use everplay_matchmaker::PoolSettings;
 use everplay_records::{GameId, Games, MemoryRecordStore, RecordStore};
 use everplay_support::{BoxFuture, Channels, Desk, Faq, Position, Witness, WitnessError};
 use everplay_types::{CustomerId, Identity, RoomId};
@@ -61,6 +64,38 @@ impl Tables for NoTables {
     }
 }
 
+struct NoRooms;
+
+impl Seats for NoRooms {
+    fn knows(&self, _: &str) -> bool {
+        false
+    }
+
+    fn pair<'a>(
+        &'a self,
+        _: &'a str,
+        _: [&'a Identity; 2],
+    ) -> everplay_api::BoxFuture<'a, Result<[Value; 2], String>> {
+        Box::pin(async { Err("there are no rooms".to_owned()) })
+    }
+}
+
+struct NoConnections;
+
+impl Connections for NoConnections {
+    fn post(&self, _: &str, _: String) -> Result<(), PostError> {
+        Err(PostError::Gone)
+    }
+
+    fn about(&self, _: &str) -> Option<AboutConnection> {
+        None
+    }
+
+    fn close(&self, _: &str) -> bool {
+        false
+    }
+}
+
 async fn document() -> String {
     let parts = Parts::new(AccountStore::memory().await.unwrap(), Sealer::ephemeral());
     let accounts = Accounts::start(parts).await.unwrap();
@@ -74,12 +109,16 @@ async fn document() -> String {
         tables: Arc::new(NoTables),
         authenticate: Arc::new(accounts.clone()),
     };
+    let boards = Boards::start(Arc::new(SqliteBoardStore::memory().unwrap()), BoardsOptions::default());
+    let matchmaking = Matchmaking::start(Arc::new(NoRooms), boards, PoolSettings::default());
     let api = Api::new()
         .service(everplay_api::auth::routes(accounts.clone(), Origins::default()))
         .service(everplay_api::accounts::routes(accounts))
         .service(everplay_api::boards::routes(Boards::start(standings, BoardsOptions::default())))
         .service(everplay_api::tickets::routes(desk, faq.clone()))
         .service(everplay_api::faq::routes(faq))
+        .service(everplay_api::matchmaking::routes(matchmaking))
+        .service(everplay_api::line::routes(Arc::new(NoConnections)))
         .service(everplay_api::games::routes(games));
     api.document().to_pretty_json().unwrap() + "\n"
 }

@@ -9,6 +9,7 @@ fn main() -> everplay::Result {
     everplay::App::new()
         .room::<TicTacToe>("tic_tac_toe")
         .filter_by(["mode"])
+        .matched([("mode", "private")])
         .room::<WaitingLine>("line")
         .filter_by(["line", "tables"])
         .room::<Spaaace>("spaaace")

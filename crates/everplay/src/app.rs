@@ -4,6 +4,7 @@ use crate::server::{self, Parts, Running};
 use crate::{Error, Result, cli, commands};
 use everplay_node::Kind;
 use everplay_room::{Durability, Room, RoomKind, RoomType, Settings};
+use serde_json::{Map, Value};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ struct Entry {
     name: String,
     settings: Settings,
     filter_by: Vec<String>,
+    matched: Option<Map<String, Value>>,
     make: fn(&str, Settings) -> Arc<dyn RoomKind>,
 }
 
@@ -57,6 +59,7 @@ impl<Last> App<Last> {
             name: name.into(),
             settings: R::settings(),
             filter_by: Vec::new(),
+            matched: None,
             make: |name, settings| Arc::new(Arc::new(RoomType::<R>::with_settings(name, settings))),
         });
         App { kinds: self.kinds, parts: self.parts, version: self.version, last: PhantomData }
@@ -97,6 +100,8 @@ impl<Last> App<Last> {
 
     fn assemble(self, config: &Config) -> Result<Parts> {
         let mut parts = self.parts;
+        let matched = |entry: &Entry| Some((entry.name.clone(), entry.matched.clone()?));
+        parts.matched = self.kinds.iter().filter_map(matched).collect();
         parts.kinds = self.kinds.into_iter().map(Entry::kind).collect();
         if config.bench_rooms {
             parts.kinds.extend(crate::arena::kinds());
@@ -114,6 +119,14 @@ impl<R: Room> App<R> {
     /// Lets two clients share a room only if their join options agree in these fields.
     pub fn filter_by<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
         self.last_mut().filter_by.extend(fields.into_iter().map(Into::into));
+        self
+    }
+
+    /// Lets matchmaking by rating (`/matchmaking/tickets`) make rooms of this kind for two, with these options; each
+    /// player's `name` comes beside them.
+    pub fn matched<'a, V: Into<Value>>(mut self, options: impl IntoIterator<Item = (&'a str, V)>) -> Self {
+        let options = options.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
+        self.last_mut().matched = Some(options.collect());
         self
     }
 

@@ -13,6 +13,7 @@
 //! Both are asked again until they have taken an event, so each may be away for as long as it likes: see docs/events.md.
 
 use crate::config::{Config, Stores};
+use crate::line::KeepLine;
 use crate::personal::{Histories, Standings};
 use crate::{Error, Result};
 use everplay_accounts::{AccountError, Accounts, PersonalData};
@@ -22,7 +23,7 @@ use everplay_boards::{
 use everplay_live::Pending;
 use everplay_node::{EventConsumer, Events, RoomEvent, TakeError};
 use everplay_records::{
-    BreakerOptions, Game, GameId, GameMove, GamePlayer, GameStatus, Games, Guarded, MemoryRecordStore,
+    BreakerOptions, Game, GameId, GameMove, GamePlayer, GameStatus, Games, Guarded, Line, MemoryRecordStore,
     RecordStore, RetryOptions, SqliteRecordStore,
 };
 use serde::Deserialize;
@@ -54,7 +55,8 @@ impl Counting {
     pub(crate) fn events(&self, accounts: &Accounts) -> Events {
         let keep = KeepGames { games: self.games.clone(), accounts: accounts.clone() };
         let count = CountGames { boards: self.boards.clone(), accounts: accounts.clone() };
-        Events::to(vec![Arc::new(keep), Arc::new(count)])
+        let line = KeepLine(Line::new(Arc::clone(&self.records)));
+        Events::to(vec![Arc::new(keep), Arc::new(count), Arc::new(line)])
     }
 
     /// What of this belongs to a player.

@@ -10,14 +10,18 @@
 
 use crate::cluster::Cluster;
 use crate::config::Config;
+use crate::line::{self, PlainConnections};
 use crate::pages::Pages;
+use crate::pairing::RoomSeats;
 use crate::rooms::NodeRooms;
-use crate::services::Services;
+use crate::services::{OfRooms, Services};
 use crate::stores;
 use crate::{Error, Result};
 use everplay_gateway::{BindError, RenderMetrics, Service};
 use everplay_node::{Kind, Node, Restored};
 use everplay_types::{CloseCode, CustomerId};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,6 +31,8 @@ use tokio::task::JoinHandle;
 #[derive(Default)]
 pub(crate) struct Parts {
     pub(crate) kinds: Vec<Kind>,
+    /// Kinds that two can be matched for by rating, with the options of their rooms.
+    pub(crate) matched: HashMap<String, Map<String, Value>>,
     pub(crate) pages: Option<Pages>,
     pub(crate) routes: axum::Router,
     /// Answers `/metrics`. Only the program installs a recorder: there is one per process.
@@ -89,17 +95,26 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
         None => (Node::start(options, parts.kinds, stores.live, stores.arbiter), None),
     };
     let public_address = Some(config.public_address.clone()).filter(|address| !address.is_empty());
+    let connections = Arc::new(PlainConnections::default());
+    let seats =
+        RoomSeats { node: node.clone(), public_address: public_address.clone(), kinds: parts.matched };
+    let of_rooms = OfRooms { seats: Arc::new(seats), connections: Arc::clone(&connections) };
     let rooms = Arc::new(NodeRooms { node: node.clone(), public_address, doors: services.doors(), redis });
-    let mut app = parts.routes.merge(services.router(&config, &node, first_kind));
+    let mut app = parts.routes.merge(services.router(&config, &node, first_kind, of_rooms));
     if let Some(cluster) = &cluster {
         app = app.merge(cluster.routes(&node));
     }
     if let Some(pages) = parts.pages {
         app = app.merge(pages.framed_by(&config.frame_ancestors).router());
     }
-    let mut parts =
-        everplay_gateway::Parts { app, metrics: parts.metrics, ..everplay_gateway::Parts::new(rooms) };
-    parts.upgrades = Arc::new(everplay_api::games::takes_socket);
+    let plain = line::handler(node.clone(), connections);
+    let parts = everplay_gateway::Parts {
+        app,
+        metrics: parts.metrics,
+        sockets: line::PATHS.map(|path| (path.to_owned(), Arc::clone(&plain))).into(),
+        upgrades: Arc::new(everplay_api::games::takes_socket),
+        ..everplay_gateway::Parts::new(rooms)
+    };
     let service = listening.serve(parts);
     let gateway = service.handle();
     services.serve_at(&config, address);

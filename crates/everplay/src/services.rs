@@ -9,6 +9,7 @@ use crate::config::{Config, Stores};
 use crate::counting::Counting;
 use crate::doors::{self, Doors};
 use crate::leaderboard;
+use crate::line::PlainConnections;
 use crate::support::{Duties, Support};
 use crate::tables::RoomTables;
 use crate::{Error, Result};
@@ -19,9 +20,11 @@ use axum::response::Response;
 use everplay_accounts::{AccountStore, Accounts, Parts, Provider, Sealer, SmtpMail};
 use everplay_api::auth::Origins;
 use everplay_api::games::GameServices;
+use everplay_api::matchmaking::{Matchmaking, Seats};
 use everplay_api::{Api, Authenticate, Caller, Layers, RatePolicy};
 use everplay_gateway::{ClientInfo, SocketSlot};
 use everplay_live::LiveStore;
+use everplay_matchmaker::PoolSettings;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::task::{AbortHandle, JoinHandle};
@@ -38,6 +41,12 @@ pub(crate) struct Services {
     /// Brings boards to the rooms that show them; since then.
     feeding: Option<AbortHandle>,
     watching: JoinHandle<()>,
+}
+
+/// What services need of the rooms.
+pub(crate) struct OfRooms {
+    pub(crate) seats: Arc<dyn Seats>,
+    pub(crate) connections: Arc<PlainConnections>,
 }
 
 impl Services {
@@ -93,6 +102,7 @@ impl Services {
         config: &Config,
         node: &everplay_node::Handle,
         first: Option<String>,
+        rooms: OfRooms,
     ) -> Router {
         let tables = Arc::new(RoomTables::new(node.clone(), first));
         self.tables = Some(Arc::clone(&tables));
@@ -110,7 +120,11 @@ impl Services {
         let mut layers = Layers::new(authenticate);
         layers.rates =
             RatePolicy { account: config.rate_account, guest: config.rate_guest, burst: config.rate_burst };
+        let boards = self.counting.boards.clone();
+        let matchmaking = Matchmaking::start(rooms.seats, boards, PoolSettings::default());
         Api::new()
+            .service(everplay_api::matchmaking::routes(matchmaking))
+            .service(everplay_api::line::routes(rooms.connections))
             .service(everplay_api::auth::routes(self.accounts.clone(), origins))
             .service(everplay_api::accounts::routes(self.accounts.clone()))
             .service(everplay_api::boards::routes(self.counting.boards.clone()))
