@@ -37,8 +37,8 @@ pub(super) async fn take_off(client: &Client) -> Result<Option<[Connection; 2]>>
 
 /// The keys of one moment: a turn to one side, then to the other, thrust now and then, and a shot.
 fn keys(beat: u32) -> [bool; 4] {
-    let left = beat / TURN % 2 == 0;
-    [beat % 4 == 0, left, !left, beat % 7 == 0]
+    let left = (beat / TURN).is_multiple_of(2);
+    [beat.is_multiple_of(4), left, !left, beat.is_multiple_of(7)]
 }
 
 /// The input with all its fields.
