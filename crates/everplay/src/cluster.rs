@@ -38,18 +38,18 @@ impl Cluster {
             "" => None,
             key => Some(ClusterKey::new(key).map_err(|error| Error::Command(error.to_string()))?),
         };
-        let security = if config.has_certificates() == Some(true) {
-            let read = |path: &std::path::Path| {
-                std::fs::read(path)
-                    .map_err(|error| Error::Command(format!("{} cannot be read: {error}", path.display())))
-            };
-            Security::Certificates(Certificates {
-                certificate: read(&config.link_cert)?,
-                key: read(&config.link_cert_key)?,
-                authority: read(&config.link_ca)?,
-            })
-        } else {
-            key.clone().map_or(Security::Plain, Security::Key)
+        let read = |path: &std::path::Path| {
+            std::fs::read(path)
+                .map_err(|error| Error::Command(format!("{} cannot be read: {error}", path.display())))
+        };
+        // A part without the others was refused with the stores.
+        let security = match (&config.link_cert, &config.link_cert_key, &config.link_ca) {
+            (Some(certificate), Some(key), Some(authority)) => Security::Certificates(Certificates {
+                certificate: read(certificate)?,
+                key: read(key)?,
+                authority: read(authority)?,
+            }),
+            _ => key.clone().map_or(Security::Plain, Security::Key),
         };
         let options = LinkOptions {
             listen: SocketAddr::new(config.link_host, config.link_port),

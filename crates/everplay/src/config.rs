@@ -124,11 +124,11 @@ settings! {
     link_address("EVERPLAY_LINK_ADDRESS"): String = String::new();
     /// PEM file with this node's certificate for links, and those between it and the authority. With `link_cert_key` and
     /// `link_ca`; then links do not use `cluster_key`.
-    link_cert("EVERPLAY_LINK_CERT"): PathBuf = PathBuf::new();
+    link_cert("EVERPLAY_LINK_CERT"): Option<PathBuf> = None;
     /// PEM file with the private key of that certificate.
-    link_cert_key("EVERPLAY_LINK_KEY"): PathBuf = PathBuf::new();
+    link_cert_key("EVERPLAY_LINK_KEY"): Option<PathBuf> = None;
     /// PEM file with the authority whose certificates are nodes. It must sign for nothing else.
-    link_ca("EVERPLAY_LINK_CA"): PathBuf = PathBuf::new();
+    link_ca("EVERPLAY_LINK_CA"): Option<PathBuf> = None;
     /// Where this node stands. A dead node's rooms go to other zones than its own where there is space.
     zone("EVERPLAY_ZONE"): String = String::new();
     /// Sites that may show this server's pages inside their own, as `frame-ancestors` of a Content-Security-Policy has
@@ -267,9 +267,7 @@ impl Config {
 
     /// Whether links are secured by certificates; `None`: a part is missing.
     pub(crate) fn has_certificates(&self) -> Option<bool> {
-        let set =
-            [&self.link_cert, &self.link_cert_key, &self.link_ca].map(|path| !path.as_os_str().is_empty());
-        match set {
+        match [&self.link_cert, &self.link_cert_key, &self.link_ca].map(Option::is_some) {
             [true, true, true] => Some(true),
             [false, false, false] => Some(false),
             _ => None,

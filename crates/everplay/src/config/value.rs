@@ -255,6 +255,19 @@ impl Value for PathBuf {
     }
 }
 
+/// A file that need not be there: empty is none.
+impl Value for Option<PathBuf> {
+    const TAKES: &'static str = "PATH";
+
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(Some(text).filter(|text| !text.is_empty()).map(PathBuf::from))
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(String::new, |path| path.display().to_string())
+    }
+}
+
 impl Value for IpAddr {
     const TAKES: &'static str = "IP";
 
