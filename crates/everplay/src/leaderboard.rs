@@ -288,10 +288,9 @@ pub(crate) async fn feed(node: Handle, boards: Boards) {
         }
         for info in node.rooms().into_iter().filter(|info| info.kind == NAME) {
             // One client is the feeder itself, or somebody who is about to join.
-            if !fed.contains_key(&info.id) {
-                let (node, boards, room) = (node.clone(), boards.clone(), info.id.clone());
-                fed.insert(info.id, feeders.spawn(async move { Feeder::run(node, boards, room).await }));
-            }
+            let (node, boards, room) = (node.clone(), boards.clone(), info.id.clone());
+            fed.entry(info.id)
+                .or_insert_with(|| feeders.spawn(async move { Feeder::run(node, boards, room).await }));
         }
     }
 }

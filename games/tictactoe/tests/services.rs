@@ -183,11 +183,9 @@ async fn plain_clients_and_sdks_stand_in_one_line() {
     assert_eq!(hello["connectionId"], ada.id);
 
     // A game by plain messages; then the one with the SDK plays.
-    let mut moves = 0;
-    for (number, cell) in [0, 3, 1, 4, 2].into_iter().enumerate() {
-        let player = if number % 2 == 0 { &mut ada } else { &mut bob };
+    for (moves, cell) in (1..).zip([0, 3, 1, 4, 2]) {
+        let player = if moves % 2 == 1 { &mut ada } else { &mut bob };
         player.say(json!({ "action": "move", "cell": cell })).await;
-        moves += 1;
         for player in [&mut ada, &mut bob] {
             let so = |message: &Value| {
                 let taken = message["data"]["board"].as_array().into_iter().flatten();

@@ -246,8 +246,7 @@ impl Live {
             }
             "get_game_state" => {
                 let following = self.services.tables.follow(self.who.as_ref(), &self.id).await?;
-                let now = GameNow::clone(&following.borrow());
-                now
+                GameNow::clone(&following.borrow())
             }
             _ => return Err(ApiError::invalid_field("type", "there is no such type")),
         };

@@ -124,9 +124,7 @@ impl Host {
             }
         }
         let settled = self.journal.is_settled() && self.gate.is_empty();
-        if settled
-            && let Standstill::Still { .. } = self.standstill
-        {
+        if settled && let Standstill::Still { .. } = self.standstill {
             self.report_frozen();
         }
     }

@@ -120,7 +120,9 @@ async fn act(
             node.kill();
             Ok(())
         }
-        "freeze" => node.signal("STOP").map(|()| drop(frozen.insert(n))),
+        "freeze" => node.signal("STOP").map(|()| {
+            frozen.insert(n);
+        }),
         "wake" => node.signal("CONT"),
         "start" => node.launch(),
         _ => Err(trouble("nothing of that name can be done")),
