@@ -23,6 +23,7 @@ pub mod faq;
 pub mod games;
 mod headers;
 mod identity;
+pub mod levels;
 pub mod line;
 pub mod matchmaking;
 mod rate;

@@ -2,6 +2,7 @@
 
 use crate::error::ApiError;
 use crate::identity::{Authenticate, Who, bearer};
+use crate::levels::Levels;
 use crate::rate::{RatePolicy, Rates};
 use crate::{Caller, csrf, document, headers};
 use axum::Router;
@@ -23,6 +24,8 @@ pub struct Layers {
     pub authenticate: Arc<dyn Authenticate>,
     /// How often one may ask.
     pub rates: RatePolicy,
+    /// How much of the service there is.
+    pub levels: Levels,
     /// Longest a handler may take; then 503. Default 10 s.
     pub timeout: Duration,
 }
@@ -30,7 +33,12 @@ pub struct Layers {
 impl Layers {
     /// The defaults.
     pub fn new(authenticate: Arc<dyn Authenticate>) -> Self {
-        Self { authenticate, rates: RatePolicy::default(), timeout: Duration::from_secs(10) }
+        Self {
+            authenticate,
+            rates: RatePolicy::default(),
+            levels: Levels::default(),
+            timeout: Duration::from_secs(10),
+        }
     }
 }
 
@@ -63,7 +71,12 @@ impl Api {
         let pages = document::routes(&self.document());
         let (services, _) = self.services.split_for_parts();
         let rates = Rates::new(layers.rates);
-        let shared = Arc::new(Shared { authenticate: layers.authenticate, rates, timeout: layers.timeout });
+        let shared = Arc::new(Shared {
+            authenticate: layers.authenticate,
+            rates,
+            levels: layers.levels,
+            timeout: layers.timeout,
+        });
         services
             .merge(pages)
             .method_not_allowed_fallback(|| async {
@@ -81,6 +94,7 @@ impl Api {
 struct Shared {
     authenticate: Arc<dyn Authenticate>,
     rates: Rates,
+    levels: Levels,
     timeout: Duration,
 }
 
@@ -114,8 +128,10 @@ async fn around(State(shared): State<Arc<Shared>>, mut request: Request, next: N
         Who::Nobody | Who::Rejected(_) => (format!("network {}", caller.network()), shared.rates.guest()),
     };
     let (taken, allowed) = shared.rates.take(key, limit, Instant::now());
-    let allowed =
-        allowed.map_err(ApiError::from).and_then(|()| csrf::check(request.method(), request.headers()));
+    let allowed = allowed
+        .map_err(ApiError::from)
+        .and_then(|()| shared.levels.admit(request.method(), request.uri().path()))
+        .and_then(|()| csrf::check(request.method(), request.headers()));
     let response = match allowed {
         Err(refusal) => refusal.into_response(),
         Ok(()) => {
@@ -132,6 +148,7 @@ async fn around(State(shared): State<Arc<Shared>>, mut request: Request, next: N
     let mut response = in_form(response, &caller);
     taken.apply(response.headers_mut());
     headers::apply(response.headers_mut());
+    shared.levels.apply(response.headers_mut());
     let id =
         HeaderValue::from_str(&caller.request_id).expect("the edge takes only header text as a request's id");
     response.headers_mut().insert(HeaderName::from_static("x-request-id"), id);

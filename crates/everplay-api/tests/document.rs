@@ -117,6 +117,7 @@ async fn document() -> String {
         .service(everplay_api::boards::routes(Boards::start(standings, BoardsOptions::default())))
         .service(everplay_api::tickets::routes(desk, faq.clone()))
         .service(everplay_api::faq::routes(faq))
+        .service(everplay_api::levels::routes(everplay_api::levels::Levels::default()))
         .service(everplay_api::matchmaking::routes(matchmaking))
         .service(everplay_api::line::routes(Arc::new(NoConnections)))
         .service(everplay_api::games::routes(games));

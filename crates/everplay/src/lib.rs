@@ -29,6 +29,7 @@ mod error;
 mod inside;
 mod inspect;
 mod leaderboard;
+mod levels;
 mod line;
 mod logs;
 mod pages;

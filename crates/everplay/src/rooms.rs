@@ -2,6 +2,7 @@
 
 use crate::doors::Doors;
 use bytes::Bytes;
+use everplay_api::levels::Levels;
 use everplay_gateway::{
     Attach, AttachError, Attached, BoxFuture, ClientInfo, Frame, MatchError, MatchRequest, Outbox, PushError,
     Readiness, RoomInbox, Rooms,
@@ -23,6 +24,8 @@ pub(crate) struct NodeRooms {
     pub(crate) doors: Arc<Doors>,
     /// Whether Redis keeps the rooms.
     pub(crate) redis: bool,
+    /// How much of the service there is.
+    pub(crate) levels: Levels,
 }
 
 impl Rooms for NodeRooms {
@@ -106,7 +109,7 @@ impl Rooms for NodeRooms {
 
     fn health(&self) -> serde_json::Value {
         let status = self.node.status();
-        json!({ "ready": status.ready, "running": status.rooms, "paused": status.paused })
+        json!({ "ready": status.ready, "running": status.rooms, "paused": status.paused, "service": self.levels.level().name() })
     }
 }
 

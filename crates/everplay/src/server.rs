@@ -99,7 +99,13 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
     let seats =
         RoomSeats { node: node.clone(), public_address: public_address.clone(), kinds: parts.matched };
     let of_rooms = OfRooms { seats: Arc::new(seats), connections: Arc::clone(&connections) };
-    let rooms = Arc::new(NodeRooms { node: node.clone(), public_address, doors: services.doors(), redis });
+    let rooms = Arc::new(NodeRooms {
+        node: node.clone(),
+        public_address,
+        doors: services.doors(),
+        redis,
+        levels: services.levels().clone(),
+    });
     let mut app = parts.routes.merge(services.router(&config, &node, first_kind, of_rooms));
     if let Some(cluster) = &cluster {
         app = app.merge(cluster.routes(&node));

@@ -9,6 +9,7 @@ use crate::config::{Config, Stores};
 use crate::counting::Counting;
 use crate::doors::{self, Doors};
 use crate::leaderboard;
+use crate::levels;
 use crate::line::PlainConnections;
 use crate::support::{Duties, Support};
 use crate::tables::RoomTables;
@@ -20,6 +21,7 @@ use axum::response::Response;
 use everplay_accounts::{AccountStore, Accounts, Parts, Provider, Sealer, SmtpMail};
 use everplay_api::auth::Origins;
 use everplay_api::games::GameServices;
+use everplay_api::levels::Levels;
 use everplay_api::matchmaking::{Matchmaking, Seats};
 use everplay_api::{Api, Authenticate, Caller, Layers, RatePolicy};
 use everplay_gateway::{ClientInfo, SocketSlot};
@@ -27,7 +29,7 @@ use everplay_live::LiveStore;
 use everplay_matchmaker::PoolSettings;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinSet;
 
 /// The services of one server.
 pub(crate) struct Services {
@@ -35,12 +37,12 @@ pub(crate) struct Services {
     doors: Arc<Doors>,
     counting: Counting,
     support: Support,
+    levels: Levels,
     _duties: Duties,
     /// Set when the routes are made.
     tables: Option<Arc<RoomTables>>,
-    /// Brings boards to the rooms that show them; since then.
-    feeding: Option<AbortHandle>,
-    watching: JoinHandle<()>,
+    /// What runs beside the rooms, and ends with the services.
+    tasks: JoinSet<()>,
 }
 
 /// What services need of the rooms.
@@ -68,16 +70,17 @@ impl Services {
         let accounts = Accounts::start(parts).await.map_err(|error| Error::Store(error.to_string()))?;
         let duties = support.start(config, accounts.clone(), mailer)?;
         let doors = Arc::new(Doors::new(accounts.clone()));
-        let watching = tokio::spawn(doors::watch(Arc::downgrade(&doors), accounts.endings()));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(doors::watch(Arc::downgrade(&doors), accounts.endings()));
         Ok(Services {
             accounts,
             doors,
             counting,
             support,
+            levels: Levels::default(),
             _duties: duties,
             tables: None,
-            feeding: None,
-            watching,
+            tasks,
         })
     }
 
@@ -89,6 +92,11 @@ impl Services {
     /// Says who comes to the seats of rooms.
     pub(crate) fn doors(&self) -> Arc<Doors> {
         Arc::clone(&self.doors)
+    }
+
+    /// How much of the service there is.
+    pub(crate) fn levels(&self) -> &Levels {
+        &self.levels
     }
 
     /// What takes the events of rooms.
@@ -106,8 +114,9 @@ impl Services {
     ) -> Router {
         let tables = Arc::new(RoomTables::new(node.clone(), first));
         self.tables = Some(Arc::clone(&tables));
-        let feeding = tokio::spawn(leaderboard::feed(node.clone(), self.counting.boards.clone()));
-        self.feeding = Some(feeding.abort_handle());
+        self.tasks.spawn(leaderboard::feed(node.clone(), self.counting.boards.clone()));
+        let (boards, records) = (self.counting.boards.clone(), Arc::clone(&self.counting.records));
+        self.tasks.spawn(levels::watch(self.levels.clone(), node.clone(), boards, records));
         let authenticate: Arc<dyn Authenticate> = Arc::new(self.accounts.clone());
         let games = GameServices {
             games: self.counting.games.clone(),
@@ -118,6 +127,7 @@ impl Services {
             config.web_origins.split(',').map(|origin| origin.trim().trim_end_matches('/').to_owned());
         let origins = Origins(origins.filter(|origin| !origin.is_empty()).collect());
         let mut layers = Layers::new(authenticate);
+        layers.levels = self.levels.clone();
         layers.rates =
             RatePolicy { account: config.rate_account, guest: config.rate_guest, burst: config.rate_burst };
         let boards = self.counting.boards.clone();
@@ -129,6 +139,7 @@ impl Services {
             .service(everplay_api::accounts::routes(self.accounts.clone()))
             .service(everplay_api::boards::routes(self.counting.boards.clone()))
             .service(everplay_api::tickets::routes(self.support.desk.clone(), self.support.faq.clone()))
+            .service(everplay_api::levels::routes(self.levels.clone()))
             .service(everplay_api::faq::routes(self.support.faq.clone()))
             .service(everplay_api::games::routes(games))
             .router(layers)
@@ -151,19 +162,11 @@ impl Services {
         }
     }
 
-    /// Writes down what was counted.
-    pub(crate) async fn close(&self) {
+    /// Ends what runs beside the rooms, so that nothing holds on to the stores, and writes down what was counted.
+    pub(crate) async fn close(&mut self) {
+        self.tasks.shutdown().await;
         if let Err(error) = self.accounts.close().await {
             tracing::warn!(%error, "uses of keys were not written down");
-        }
-    }
-}
-
-impl Drop for Services {
-    fn drop(&mut self) {
-        self.watching.abort();
-        if let Some(feeding) = &self.feeding {
-            feeding.abort();
         }
     }
 }

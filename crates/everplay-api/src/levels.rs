@@ -1,0 +1,366 @@
+//! How much of the service there is just now, told with every answer.
+//!
+//! | level | what is served | when by itself |
+//! |---|---|---|
+//! | `full` | everything | |
+//! | `limited` | everything; lists may be old, as they say | a store beside the rooms is away or slow, or this server is overloaded |
+//! | `emergency` | reading; changes are answered 503 `READ_ONLY` | journals do not advance |
+//! | `maintenance` | nothing but `/status`, signing in and `/admin`; the rest is answered 503 `MAINTENANCE` | never |
+//!
+//! What is seen is weighed once a second: worse for three seconds on end and the level falls, well for ten and it rises. An
+//! operator's word stands above what is seen until it is taken back.
+
+use crate::error::timestamp;
+use crate::{Allowed, ApiError, Json, need};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Observations on end that make it worse, and better.
+const WORSE: u32 = 3;
+const BETTER: u32 = 10;
+
+/// How much of the service there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Everything.
+    Full,
+    /// Everything, but lists may be old.
+    Limited,
+    /// Reading only.
+    Emergency,
+    /// Nothing.
+    Maintenance,
+}
+
+impl Level {
+    /// Its name in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Full => "full",
+            Level::Limited => "limited",
+            Level::Emergency => "emergency",
+            Level::Maintenance => "maintenance",
+        }
+    }
+}
+
+/// What is seen of the parts that the service stands on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Signals {
+    /// Journals of rooms do not advance.
+    pub journals_stand: bool,
+    /// A store beside the rooms is away or slow.
+    pub store_away: Option<&'static str>,
+    /// This server does not get to its work in time.
+    pub overloaded: bool,
+}
+
+impl Signals {
+    /// The level they ask for, and why.
+    pub fn level(self) -> (Level, &'static str) {
+        if self.journals_stand {
+            return (Level::Emergency, "games cannot be kept at the moment");
+        }
+        match (self.store_away, self.overloaded) {
+            (Some(what), _) => (Level::Limited, what),
+            (None, true) => (Level::Limited, "there is more to do than this server can"),
+            (None, false) => (Level::Full, ""),
+        }
+    }
+}
+
+/// How much of the service there is, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceStatus {
+    /// How much.
+    pub level: Level,
+    /// For people; empty when there is everything.
+    pub message: String,
+    /// When it will be over, if somebody said so: RFC 3339.
+    pub until: Option<String>,
+    /// Whether an operator set it.
+    pub by_operator: bool,
+    /// Since when it is so: RFC 3339.
+    pub since: String,
+}
+
+/// The level of one server. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Levels(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    weighed: Mutex<Weighed>,
+    told: watch::Sender<Told>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Told {
+    level: Level,
+    message: String,
+    until: Option<SystemTime>,
+    by_operator: bool,
+    since: SystemTime,
+}
+
+#[derive(Debug)]
+struct Weighed {
+    seen: (Level, &'static str),
+    /// What the last observations asked for, and how many on end did.
+    asked: (Level, u32),
+    forced: Option<(Level, String, Option<SystemTime>)>,
+}
+
+impl Default for Levels {
+    fn default() -> Self {
+        let full = Told {
+            level: Level::Full,
+            message: String::new(),
+            until: None,
+            by_operator: false,
+            since: SystemTime::now(),
+        };
+        let weighed = Weighed { seen: (Level::Full, ""), asked: (Level::Full, 0), forced: None };
+        Levels(Arc::new(Inner { weighed: Mutex::new(weighed), told: watch::Sender::new(full) }))
+    }
+}
+
+impl Levels {
+    /// How much there is.
+    pub fn level(&self) -> Level {
+        self.0.told.borrow().level
+    }
+
+    /// How much there is, and why.
+    pub fn status(&self) -> ServiceStatus {
+        let told = self.0.told.borrow().clone();
+        ServiceStatus {
+            level: told.level,
+            message: told.message,
+            until: told.until.map(timestamp),
+            by_operator: told.by_operator,
+            since: timestamp(told.since),
+        }
+    }
+
+    /// Resolves when the level or its reason changes, for whoever tells others.
+    pub async fn changed(&self, seen: Level) -> Level {
+        let mut told = self.0.told.subscribe();
+        match told.wait_for(|told| told.level != seen).await {
+            Ok(told) => told.level,
+            // The sender is in `self`.
+            Err(_) => seen,
+        }
+    }
+
+    /// One look at the parts; to be called once a second.
+    pub fn observe(&self, signals: Signals) {
+        let mut weighed = self.0.weighed.lock();
+        let (level, why) = signals.level();
+        weighed.asked = match weighed.asked {
+            (asked, count) if asked == level => (asked, count.saturating_add(1)),
+            _ => (level, 1),
+        };
+        let needed = if level > weighed.seen.0 { WORSE } else { BETTER };
+        if level != weighed.seen.0 && weighed.asked.1 >= needed {
+            weighed.seen = (level, why);
+            self.tell(&weighed);
+        }
+    }
+
+    /// An operator's word; None takes it back.
+    pub fn force(&self, word: Option<(Level, String, Option<SystemTime>)>) {
+        let mut weighed = self.0.weighed.lock();
+        weighed.forced = word;
+        self.tell(&weighed);
+    }
+
+    fn tell(&self, weighed: &Weighed) {
+        let (level, message, until) = match &weighed.forced {
+            Some((level, message, until)) => (*level, message.clone(), *until),
+            None => (weighed.seen.0, weighed.seen.1.to_owned(), None),
+        };
+        let by_operator = weighed.forced.is_some();
+        tracing::warn!(level = level.name(), message, by_operator, "the level of service");
+        self.0.told.send_if_modified(|told| {
+            let since = if told.level == level { told.since } else { SystemTime::now() };
+            let next = Told { level, message, until, by_operator, since };
+            let changed = *told != next;
+            *told = next;
+            changed
+        });
+    }
+
+    /// Whether a request is served at this level.
+    pub(crate) fn admit(&self, method: &Method, path: &str) -> Result<(), ApiError> {
+        let told = self.0.told.borrow();
+        let always = ["/status", "/admin", "/auth", "/openapi.json", "/docs/api"];
+        let spared = always
+            .iter()
+            .any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+        let (code, message) = match told.level {
+            Level::Maintenance => ("MAINTENANCE", "the service is being worked on"),
+            Level::Emergency if !method.is_safe() => ("READ_ONLY", "nothing can be changed at the moment"),
+            _ => return Ok(()),
+        };
+        if spared {
+            return Ok(());
+        }
+        let until = told.until.and_then(|until| until.duration_since(SystemTime::now()).ok());
+        let mut refusal = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message).details(json!({
+            "level": told.level.name(), "message": told.message, "until": told.until.map(timestamp),
+        }));
+        refusal.retry_after = Some(until.unwrap_or(Duration::from_secs(10)).min(Duration::from_secs(3600)));
+        Err(refusal)
+    }
+
+    /// Says the level in an answer's header.
+    pub(crate) fn apply(&self, headers: &mut HeaderMap) {
+        let name = HeaderValue::from_static(self.level().name());
+        headers.insert(HeaderName::from_static("everplay-service"), name);
+    }
+}
+
+/// The routes: `GET /status`, `PUT` and `DELETE /admin/service`.
+pub fn routes(levels: Levels) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(status)).routes(routes!(set, unset)).with_state(levels)
+}
+
+/// An operator's word.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SetLevel {
+    /// How much of the service there is to be.
+    level: Level,
+    /// Told to players; at most 500 characters.
+    #[serde(default)]
+    #[schema(max_length = 500)]
+    message: String,
+    /// Seconds from now until it is expected to be over; at most a week. It does not end by itself.
+    #[schema(minimum = 1, maximum = 604800)]
+    seconds: Option<u32>,
+}
+
+/// See how much of the service there is
+#[utoipa::path(
+    get, path = "/status", tag = "service", operation_id = "getServiceStatus",
+    responses((status = 200, description = "The level, also told in each answer's header everplay-service", body = ServiceStatus))
+)]
+async fn status(State(levels): State<Levels>) -> Json<ServiceStatus> {
+    Json(levels.status())
+}
+
+/// Set how much of the service there is
+///
+/// On this server, until it is taken back with DELETE or the server ends.
+#[utoipa::path(
+    put, path = "/admin/service", tag = "service", operation_id = "setServiceLevel", security(("bearer" = [])),
+    request_body = SetLevel, responses((status = 200, description = "Needs service:manage", body = ServiceStatus))
+)]
+async fn set(
+    State(levels): State<Levels>,
+    Allowed(by, _): Allowed<need::ServiceManage>,
+    Json(word): Json<SetLevel>,
+) -> Result<Json<ServiceStatus>, ApiError> {
+    if word.message.chars().count() > 500 || word.message.chars().any(char::is_control) {
+        return Err(ApiError::invalid_field("message", "at most 500 characters on one line"));
+    }
+    if word.seconds.is_some_and(|seconds| !(1..=604_800).contains(&seconds)) {
+        return Err(ApiError::invalid_field("seconds", "1 to 604,800"));
+    }
+    tracing::warn!(actor = by.actor(), level = word.level.name(), "an operator sets the level of service");
+    let until = word.seconds.map(|seconds| SystemTime::now() + Duration::from_secs(seconds.into()));
+    levels.force(Some((word.level, word.message, until)));
+    Ok(Json(levels.status()))
+}
+
+/// Let the server say how much of the service there is
+#[utoipa::path(
+    delete, path = "/admin/service", tag = "service", operation_id = "unsetServiceLevel", security(("bearer" = [])),
+    responses((status = 200, description = "Needs service:manage", body = ServiceStatus))
+)]
+async fn unset(
+    State(levels): State<Levels>,
+    Allowed(by, _): Allowed<need::ServiceManage>,
+) -> Json<ServiceStatus> {
+    tracing::warn!(actor = by.actor(), "an operator leaves the level of service to the server");
+    levels.force(None);
+    Json(levels.status())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn away() -> Signals {
+        Signals { store_away: Some("the boards are away"), ..Signals::default() }
+    }
+
+    #[test]
+    fn the_worst_part_decides() {
+        let stand = Signals { journals_stand: true, ..away() };
+        assert_eq!(stand.level().0, Level::Emergency);
+        assert_eq!(away().level(), (Level::Limited, "the boards are away"));
+        assert_eq!(Signals { overloaded: true, ..Signals::default() }.level().0, Level::Limited);
+        assert_eq!(Signals::default().level().0, Level::Full);
+    }
+
+    #[test]
+    fn it_falls_after_three_looks_and_rises_after_ten() {
+        let levels = Levels::default();
+        let look = |signals, times| (0..times).for_each(|_| levels.observe(signals));
+        look(away(), 2);
+        look(Signals::default(), 1);
+        look(away(), 2);
+        assert_eq!(levels.level(), Level::Full, "a blink is not an outage");
+        look(away(), 1);
+        assert_eq!(
+            (levels.level(), levels.status().message.as_str()),
+            (Level::Limited, "the boards are away")
+        );
+        look(Signals::default(), 9);
+        assert_eq!(levels.level(), Level::Limited);
+        look(Signals::default(), 1);
+        assert_eq!(levels.level(), Level::Full);
+    }
+
+    #[test]
+    fn an_operators_word_stands_until_it_is_taken_back() {
+        let levels = Levels::default();
+        let until = SystemTime::now() + Duration::from_secs(60);
+        levels.force(Some((Level::Maintenance, "new disks".into(), Some(until))));
+        (0..20).for_each(|_| levels.observe(away()));
+        let refusal = levels.admit(&Method::GET, "/tickets").unwrap_err();
+        assert_eq!((refusal.code, refusal.status.as_u16()), ("MAINTENANCE", 503));
+        let wait = refusal.retry_after.unwrap();
+        assert!(wait > Duration::from_secs(50) && wait <= Duration::from_secs(60), "{wait:?}");
+        for path in ["/status", "/admin/service", "/auth/login", "/openapi.json"] {
+            levels.admit(&Method::GET, path).unwrap();
+        }
+        levels.admit(&Method::GET, "/statuses").unwrap_err();
+        levels.force(None);
+        assert_eq!(levels.level(), Level::Limited, "what was seen meanwhile");
+        levels.admit(&Method::POST, "/tickets").unwrap();
+    }
+
+    #[test]
+    fn an_emergency_is_read_only() {
+        let levels = Levels::default();
+        let stand = Signals { journals_stand: true, ..Signals::default() };
+        (0..3).for_each(|_| levels.observe(stand));
+        levels.admit(&Method::GET, "/tickets").unwrap();
+        assert_eq!(levels.admit(&Method::POST, "/tickets").unwrap_err().code, "READ_ONLY");
+        levels.admit(&Method::POST, "/auth/login").unwrap();
+    }
+}
