@@ -3,6 +3,7 @@
 //! Invariant: a lane installs or builds what it needs itself, so that any of them can be run alone on a
 //! fresh clone; `setup` only does it all at once, first.
 
+mod contract;
 mod page;
 mod setup;
 
@@ -38,6 +39,11 @@ const LANES: &[Lane] = &[
         name: "websocket",
         shows: "the listener speaks WebSocket as the Autobahn cases demand",
         run: websocket,
+    },
+    Lane {
+        name: "contract",
+        shows: "the services keep to their API document, whatever they are asked",
+        run: contract::lane,
     },
     Lane { name: "sdk", shows: "the official SDKs of three generations play and survive a kill", run: sdk },
     Lane { name: "browser", shows: "two browser pages finish a game across a kill", run: browser },

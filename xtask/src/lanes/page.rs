@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,14 +18,14 @@ const STOP: Duration = Duration::from_secs(30);
 
 pub(super) fn lane(workspace: &Workspace) -> Result<()> {
     let port = free_port()?;
-    let data = Scratch::new(workspace)?;
+    let data = Scratch::new(workspace, "play")?;
     let child = Command::new(std::env::current_exe().context("where xtask lies")?)
         .args(["play", "--port", &port.to_string(), "--data-dir"])
         .arg(&data.0)
         .stdin(Stdio::null())
         .spawn()
         .context("xtask does not start")?;
-    let mut server = Server(child);
+    let mut server = Server::of(child);
     let start = Instant::now();
     let page = loop {
         if let Some(status) = server.0.try_wait()? {
@@ -45,29 +45,45 @@ pub(super) fn lane(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-fn free_port() -> Result<u16> {
+/// A port that nobody listens on.
+pub(super) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// The whole answer, head and body.
 fn get(port: u16, path: &str) -> Result<String> {
+    answer(port, "GET", path, None)
+}
+
+/// The whole answer, head and body. A body is JSON.
+pub(super) fn answer(port: u16, method: &str, path: &str, body: Option<&str>) -> Result<String> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n")?;
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n")?;
+    match body {
+        None => write!(stream, "\r\n")?,
+        Some(body) => {
+            let length = body.len();
+            write!(stream, "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")?;
+        }
+    }
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// A folder that goes when the lane ends.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(workspace: &Workspace) -> Result<Self> {
-        let path = workspace.scratch().join(format!("play-{}", std::process::id()));
+    pub(super) fn new(workspace: &Workspace, name: &str) -> Result<Self> {
+        let path = workspace.scratch().join(format!("{name}-{}", std::process::id()));
         fs::create_dir_all(&path).with_context(|| format!("{} cannot be made", path.display()))?;
         Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 }
 
@@ -79,11 +95,15 @@ impl Drop for Scratch {
 }
 
 /// The server, which does not outlive the lane.
-struct Server(Child);
+pub(super) struct Server(Child);
 
 impl Server {
+    pub(super) fn of(child: Child) -> Self {
+        Self(child)
+    }
+
     /// As Ctrl-C does.
-    fn stop(&mut self) -> Result<ExitStatus> {
+    pub(super) fn stop(mut self) -> Result<ExitStatus> {
         let status = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status()?;
         ensure!(status.success(), "the server was gone");
         let start = Instant::now();
