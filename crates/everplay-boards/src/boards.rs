@@ -1,5 +1,6 @@
 //! The service: counts through the store, reads from memory, follows what other processes count.
 
+use crate::heads::Heads;
 use crate::model::{Board, BoardPage, BoardRow, Fresh, Model, PlayerStats};
 use crate::standing::{GameResult, Standing};
 use crate::store::{BoardStore, Profile, StoreError, Taken};
@@ -11,8 +12,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-/// Standings put into the model under one lock: a reader waits about a millisecond at most.
-const AT_ONCE: usize = 256;
+/// Standings put into the model under one lock: a reader waits a fraction of a millisecond, or as long as whoever holds
+/// the lock is kept from running.
+const AT_ONCE: usize = 64;
 
 /// How boards keep up.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,6 +54,8 @@ struct Shared {
     store: Arc<dyn BoardStore>,
     options: BoardsOptions,
     models: RwLock<HashMap<CustomerId, Arc<RwLock<Model>>>>,
+    /// The tops of boards that are asked for: read without the models' locks.
+    heads: Heads,
     /// Every change up to this number is in the models.
     through: Mutex<i64>,
     contact: Mutex<Contact>,
@@ -73,6 +77,7 @@ impl Boards {
             store,
             options,
             models: RwLock::default(),
+            heads: Heads::default(),
             through: Mutex::new(0),
             contact: Mutex::new(Contact { loaded: false, last: None, away: false }),
         });
@@ -109,10 +114,15 @@ impl Boards {
     /// Up to `limit` rows of a board from place `offset` (from 0) on.
     pub fn page(&self, customer: &CustomerId, board: &Board, offset: u64, limit: u32) -> BoardPage {
         let fresh = self.fresh();
-        match self.shared.model(customer) {
-            Some(model) => model.read().page(board, offset, limit, fresh),
-            None => BoardPage { rows: Vec::new(), offset, total: 0, fresh },
+        if offset + u64::from(limit) <= u64::from(Heads::ROWS) {
+            let head = self
+                .shared
+                .heads
+                .get(customer, board, || self.shared.page(customer, board, 0, Heads::ROWS, fresh));
+            let rows = head.rows.iter().skip(offset as usize).take(limit as usize).cloned().collect();
+            return BoardPage { rows, offset, total: head.total, fresh };
         }
+        self.shared.page(customer, board, offset, limit, fresh)
     }
 
     /// A player's row with up to `each_side` rows before and after it. None: the player is not on this board.
@@ -170,7 +180,22 @@ impl Shared {
         answer
     }
 
+    fn page(&self, customer: &CustomerId, board: &Board, offset: u64, limit: u32, fresh: Fresh) -> BoardPage {
+        match self.model(customer) {
+            Some(model) => model.read().page(board, offset, limit, fresh),
+            None => BoardPage { rows: Vec::new(), offset, total: 0, fresh },
+        }
+    }
+
     fn put(&self, standings: &[Standing]) {
+        self.put_into_models(standings);
+        if !standings.is_empty() {
+            let fresh = Fresh { stale: false, as_of: 0 };
+            self.heads.renew(|customer, board| self.page(customer, board, 0, Heads::ROWS, fresh));
+        }
+    }
+
+    fn put_into_models(&self, standings: &[Standing]) {
         for part in standings.chunks(AT_ONCE) {
             let mut rest = part;
             while let Some(first) = rest.first() {

@@ -12,6 +12,7 @@
 //! it is two steps of a search, in SQL it is a scan. See docs/leaderboards.md.
 
 mod boards;
+mod heads;
 mod model;
 #[cfg(feature = "postgres")]
 mod postgres;
