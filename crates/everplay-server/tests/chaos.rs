@@ -17,9 +17,8 @@ fn chaos(arguments: &[&str]) -> Command {
 fn a_node_and_the_primary_of_redis_die_and_nothing_that_was_shown_is_lost() {
     let directory = tempfile::tempdir().unwrap();
     let json = directory.path().join("report.json");
-    let run =
-        ["--nodes", "1", "--clients", "6", "--rooms", "2", "--repeat", "2", "--short", "--faults", "kill"];
-    let output = chaos(&run).arg("--json").arg(&json).output().unwrap();
+    let run = "--nodes 2 --clients 12 --rooms 4 --sdk 2 --arenas 1 --repeat 2 --short --scenario kill";
+    let output = chaos(&run.split(' ').collect::<Vec<_>>()).arg("--json").arg(&json).output().unwrap();
     let (shown, progress) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{shown}\n{progress}");
@@ -31,9 +30,11 @@ fn a_node_and_the_primary_of_redis_die_and_nothing_that_was_shown_is_lost() {
     assert_eq!(report["violations"], serde_json::json!([]));
     assert!(report["frames_checked"].as_u64().unwrap() > 100, "{report}");
     // Sockets on nodes that live are sent what they missed, patch by patch.
-    let figures = report["figures"].as_array().unwrap();
-    let kept = figures.iter().filter(|row| row["who"] != "sockets there");
-    assert!(kept.clone().count() >= 3 && kept.clone().all(|row| row["full_states"] == 0), "{report}");
+    let elsewhere = |row: &&serde_json::Value| row["who"] == "rooms there, sockets elsewhere";
+    let kept = report["figures"].as_array().unwrap().iter().find(elsewhere).unwrap();
+    assert!(kept["players"].as_u64().unwrap() > 0 && kept["full_states"] == 0, "{report}");
+    assert!(report["sdk_frames_checked"].as_u64().unwrap() > 0, "{report}");
+    assert!(report["flights"]["ships_compared"].as_u64().unwrap() > 0, "{report}");
     assert!(report["records_checked"].as_u64().unwrap() > 0, "{report}");
 }
 
