@@ -1,7 +1,7 @@
 //! axum's extractors, refusing in the envelope.
 
 use crate::ApiError;
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::rejection::{FormRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -28,22 +28,43 @@ pub struct Path<T>(pub T);
 #[from_request(via(axum::extract::Query), rejection(ApiError))]
 pub struct Query<T>(pub T);
 
+/// A form's body. Reading wants `content-type: application/x-www-form-urlencoded`.
+#[derive(Debug, Clone, Copy, FromRequest)]
+#[from_request(via(axum::Form), rejection(ApiError))]
+pub struct Form<T>(pub T);
+
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
         match rejection {
-            JsonRejection::MissingJsonContentType(_) => ApiError::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "UNSUPPORTED_MEDIA_TYPE",
-                "send the body as application/json",
-            ),
+            JsonRejection::MissingJsonContentType(_) => other_type("send the body as application/json"),
             JsonRejection::JsonDataError(error) => ApiError::invalid(error.body_text()),
             JsonRejection::JsonSyntaxError(_) => ApiError::invalid("the body is not JSON"),
-            other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "the body is too large")
-            }
-            _ => ApiError::invalid("the body cannot be read"),
+            other => unreadable(other.status()),
         }
     }
+}
+
+impl From<FormRejection> for ApiError {
+    fn from(rejection: FormRejection) -> Self {
+        match rejection {
+            FormRejection::InvalidFormContentType(_) => {
+                other_type("send the body as application/x-www-form-urlencoded")
+            }
+            FormRejection::FailedToDeserializeFormBody(error) => ApiError::invalid(error.body_text()),
+            other => unreadable(other.status()),
+        }
+    }
+}
+
+fn other_type(message: &str) -> ApiError {
+    ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message)
+}
+
+fn unreadable(status: StatusCode) -> ApiError {
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        return ApiError::new(status, "BODY_TOO_LARGE", "the body is too large");
+    }
+    ApiError::invalid("the body cannot be read")
 }
 
 impl From<PathRejection> for ApiError {

@@ -33,7 +33,7 @@ pub mod tickets;
 pub use caller::Caller;
 pub use document::{DOCUMENT_PATH, PAGE_PATH};
 pub use error::{ApiError, ErrorBody, ErrorEnvelope, timestamp};
-pub use extract::{Json, Path, Query};
+pub use extract::{Form, Json, Path, Query};
 pub use identity::{Allowed, Authenticate, MaybePlayer, Need, Player, Rejected, Who, need};
 pub use rate::{Limit, RatePolicy, Rates};
 pub use router::{Api, Layers};

@@ -4,8 +4,8 @@
 //! Styles stand in the page with a hash of the policy's; nothing runs.
 
 use super::customer;
-use crate::{ApiError, Query};
-use axum::Form;
+use crate::error::ErrorEnvelope;
+use crate::{ApiError, Form, Query};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Response, StatusCode, header};
@@ -60,7 +60,7 @@ async fn confirm_page(Query(link): Query<Link>) -> Response<Body> {
     request_body(content = Confirmation, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "It is confirmed", content_type = "text/html"),
-        (status = 400, description = "The link is used up or too old", content_type = "text/html"),
+        (status = 400, description = "The link is used up or too old", content((String = "text/html"), (ErrorEnvelope = "application/json"))),
     )
 )]
 async fn confirm(
@@ -79,7 +79,7 @@ async fn confirm(
     get, path = "/auth/reset-password", tag = "auth", operation_id = "resetPasswordPage", params(Link),
     responses(
         (status = 200, description = "A page with a form", content_type = "text/html"),
-        (status = 400, description = "The link is used up or too old", content_type = "text/html"),
+        (status = 400, description = "The link is used up or too old", content((String = "text/html"), (ErrorEnvelope = "application/json"))),
     )
 )]
 async fn reset_page(
@@ -100,7 +100,7 @@ async fn reset_page(
     request_body(content = NewPassword, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "It is changed", content_type = "text/html"),
-        (status = 400, description = "The link is too old, or the password is not taken", content_type = "text/html"),
+        (status = 400, description = "The link is too old, or the password is not taken", content((String = "text/html"), (ErrorEnvelope = "application/json"))),
     )
 )]
 async fn reset(

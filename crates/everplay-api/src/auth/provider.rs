@@ -10,8 +10,7 @@
 
 use super::forms::{escape, page};
 use super::{customer, device, signed_in};
-use crate::{ApiError, Caller, Path, Query};
-use axum::Form;
+use crate::{ApiError, Caller, Form, Path, Query};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};

@@ -1,6 +1,7 @@
 //! The routes of the official SDK's `client.auth` (`@colyseus/auth` 0.18).
 
 use super::{Tokens, customer, device, player, signed_in, user_json};
+use crate::error::ErrorEnvelope;
 use crate::{ApiError, Caller, Json, Player, Who};
 use axum::body::Body;
 use axum::extract::State;
@@ -27,6 +28,15 @@ struct SdkError {
     /// Comes back with a code to `/auth/second-factor`.
     #[serde(skip_serializing_if = "Option::is_none")]
     challenge: Option<String>,
+}
+
+/// A refusal by a handler in the SDK's form, or one before it, in the envelope.
+#[derive(Debug, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "names what the document says; each is written where it arises")]
+enum SdkRefusal {
+    Handler(SdkError),
+    Edge(ErrorEnvelope),
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -91,8 +101,8 @@ async fn userdata(
     post, path = "/auth/register", tag = "auth", operation_id = "authRegister", request_body = Registration,
     responses(
         (status = 200, description = "In", body = Tokens),
-        (status = 400, description = "email_malformed, password_...", body = SdkError),
-        (status = 401, description = "email_already_in_use", body = SdkError),
+        (status = 400, description = "email_malformed, password_...", body = SdkRefusal),
+        (status = 401, description = "email_already_in_use", body = SdkRefusal),
     )
 )]
 async fn register(
@@ -117,8 +127,9 @@ async fn register(
     post, path = "/auth/login", tag = "auth", operation_id = "authLogin", request_body = Credentials,
     responses(
         (status = 200, description = "In; or, for a provider, where the browser goes", body = Tokens),
-        (status = 401, description = "invalid_credentials, email_malformed, second_factor_required", body = SdkError),
-        (status = 403, description = "banned", body = SdkError),
+        (status = 400, description = "email_malformed", body = SdkRefusal),
+        (status = 401, description = "invalid_credentials, second_factor_required", body = SdkRefusal),
+        (status = 403, description = "banned", body = SdkRefusal),
     )
 )]
 async fn login(
@@ -171,7 +182,7 @@ async fn anonymous(
     post, path = "/auth/forgot-password", tag = "auth", operation_id = "authForgotPassword", request_body = Address,
     responses(
         (status = 200, description = "If there is such an account, a mail is on its way", body = bool),
-        (status = 401, description = "email_malformed", body = SdkError),
+        (status = 400, description = "email_malformed", body = SdkRefusal),
     )
 )]
 async fn forgot_password(
