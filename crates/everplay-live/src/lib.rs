@@ -4,12 +4,13 @@
 //! arbiter.grant -> token -> store.seal -> store.load -> own records: store.append ... -> store.close
 //! ```
 //!
-//! Two ports, each with its obligations in the trait's documentation and a conformance suite that every adapter runs:
+//! Three ports, each with its obligations in the trait's documentation and a conformance suite that every adapter runs:
 //!
 //! | port | adapters here | suite |
 //! |---|---|---|
 //! | [`LiveStore`]: journals, snapshots, directory | [`MemoryLiveStore`], [`SqliteLiveStore`], [`RedisLiveStore`] | `suite::live` |
 //! | [`Arbiter`]: who owns a room | [`MemoryArbiter`], [`SqliteArbiter`], [`PostgresArbiter`] | `suite::arbiter` |
+//! | [`Allowances`]: how often one may ask, over all nodes | [`MemoryAllowances`], [`RedisAllowances`] | `suite::allowances` |
 //!
 //! What must always hold, in every adapter:
 //! - one value per (room, seq), for ever: the sequence and chain comparison makes forks impossible even if tokens collide;
@@ -19,6 +20,7 @@
 //!
 //! The format on disk is described in `docs/journal.md`, what each store promises in `docs/stores.md`.
 
+mod allowance;
 mod arbiter;
 mod error;
 #[doc(hidden)]
@@ -40,8 +42,9 @@ pub mod suite;
 #[cfg(feature = "redis")]
 pub use self::redis::{
     AddressError, Discovery, Durability as RedisDurability, Host, Login, Notice as RedisNotice, RedisAddress,
-    RedisLiveStore, RedisOpenError, RedisOptions, Unsafe as UnsafeRedis,
+    RedisAllowances, RedisLiveStore, RedisOpenError, RedisOptions, Unsafe as UnsafeRedis,
 };
+pub use allowance::{Allowance, Allowances, Bucket, MemoryAllowances};
 pub use arbiter::{Arbiter, ArbiterError, Grant, GrantError, GrantsOf, NodeLease, NodeRow, NodeState};
 pub use error::{
     AppendError, Corruption, LoadError, RegisterError, Retry, RoomError, SnapshotError, Unavailable,

@@ -13,6 +13,7 @@
 //! pointer is moved, so later calls about the room may be done before it.
 
 mod address;
+mod allowances;
 mod checks;
 mod keys;
 mod lane;
@@ -21,6 +22,7 @@ mod options;
 mod reply;
 
 pub use address::{AddressError, Discovery, Host, Login, RedisAddress};
+pub use allowances::RedisAllowances;
 pub use checks::{Notice, Unsafe};
 pub use options::{Durability, RedisOptions};
 
@@ -160,7 +162,7 @@ impl Shared {
 
     fn call(&self, name: &str, keys: u8) -> Cmd {
         let mut command = Cmd::new();
-        command.arg("FCALL").arg(format!("everplay_{name}_{}", keys::LIBRARY.1)).arg(keys);
+        command.arg("FCALL").arg(keys::function(name)).arg(keys);
         command
     }
 

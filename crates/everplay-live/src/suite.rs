@@ -5,9 +5,9 @@
 
 use crate::record::Chain;
 use crate::{
-    Append, AppendError, Arbiter, ArbiterError, GrantError, GrantsOf, Incarnation, Limits, LiveStore,
-    LoadError, NodeRow, NodeState, Position, RegisterError, Registration, RoomError, RoomState, Snapshot,
-    SnapshotError,
+    Allowance, Allowances, Append, AppendError, Arbiter, ArbiterError, Bucket, GrantError, GrantsOf,
+    Incarnation, Limits, LiveStore, LoadError, NodeRow, NodeState, Position, RegisterError, Registration,
+    RoomError, RoomState, Snapshot, SnapshotError,
 };
 use bytes::Bytes;
 use everplay_types::{CustomerId, Epoch, Nonce, ProcessId, RoomId, RoomKey, Seq, Token};
@@ -15,6 +15,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 /// Waits on this thread for a future that needs no runtime.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -580,4 +581,63 @@ async fn nodes(arbiter: &dyn Arbiter) {
     assert_eq!(listed().await.len(), 1);
     arbiter.leave(b).await.expect("leaves");
     assert_eq!(listed().await, []);
+}
+
+/// All cases of the port of allowances.
+pub async fn allowances(allowances: &dyn Allowances) {
+    let fresh = |case: &str| fresh_room(case).room.to_string();
+    let hour = Duration::from_secs(3600);
+    let take = async |name: &str, bucket| allowances.take(name, bucket).await.expect("answers");
+
+    // A full one gives its size, and says what is left.
+    let (name, bucket) = (fresh("full"), Bucket { size: 5, fills_in: hour });
+    for remaining in (0..5).rev() {
+        assert_eq!(take(&name, bucket).await, Allowance::Taken { remaining });
+    }
+    // What is refused costs nothing, however often.
+    for _ in 0..10 {
+        let Allowance::Empty { wait } = take(&name, bucket).await else { panic!("more than there is") };
+        assert!(wait <= hour / 5 && wait > hour / 5 - Duration::from_secs(60), "{wait:?}");
+    }
+    assert_eq!(take(&fresh("other"), bucket).await, Allowance::Taken { remaining: 4 });
+    // Said to be of another kind: at most empty.
+    let faster = Bucket { size: 5, fills_in: Duration::from_millis(5) };
+    if let Allowance::Empty { wait } = take(&name, faster).await {
+        assert!(wait <= Duration::from_millis(1), "{wait:?}");
+    }
+
+    // Side by side, never more than there is.
+    let (name, bucket) = (fresh("crowd"), Bucket { size: 20, fills_in: hour });
+    let crowd: Vec<_> = (0..64).map(|_| allowances.take(&name, bucket)).collect();
+    let mut left = Vec::new();
+    for answer in crowd {
+        if let Allowance::Taken { remaining } = answer.await.expect("answers") {
+            left.push(remaining);
+        }
+    }
+    left.sort_unstable();
+    assert_eq!(left, (0..20).collect::<Vec<u32>>());
+
+    // Filled steadily: one asked all the time gives its size and what filled in meanwhile.
+    let (name, bucket) = (fresh("steady"), Bucket { size: 10, fills_in: Duration::from_millis(100) });
+    let (start, mut taken, mut refused) = (Instant::now(), 0, 0);
+    while start.elapsed() < Duration::from_millis(300) {
+        match take(&name, bucket).await {
+            Allowance::Taken { .. } => taken += 1,
+            Allowance::Empty { wait } => {
+                assert!(wait <= Duration::from_millis(10), "{wait:?}");
+                refused += 1;
+            }
+        }
+    }
+    // The clock that counts may be another machine's: a hundredth is allowed for its pace.
+    let most = 11 + (start.elapsed().as_secs_f64() * 101.0) as u32;
+    assert!(taken <= most && (taken >= 10 || refused == 0), "{taken} in {:?}", start.elapsed());
+    // Whoever waits as long as is said gets one, once the clocks agree.
+    while let Allowance::Empty { wait } = take(&name, bucket).await {
+        std::thread::sleep(wait);
+    }
+
+    let never = Bucket { size: 0, fills_in: hour };
+    assert!(matches!(take(&fresh("never"), never).await, Allowance::Empty { .. }));
 }

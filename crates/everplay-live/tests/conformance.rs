@@ -1,7 +1,9 @@
 //! Every adapter runs the suites of its ports.
 
 use everplay_live::suite::{self, block_on};
-use everplay_live::{Limits, MemoryArbiter, MemoryLiveStore, SqliteLiveStore, SqliteOptions};
+use everplay_live::{
+    Limits, MemoryAllowances, MemoryArbiter, MemoryLiveStore, SqliteLiveStore, SqliteOptions,
+};
 
 fn limits() -> Limits {
     Limits { payload: 64 << 10, batch: 512 << 10, records: 256, snapshot: 1 << 20, listing: 4 << 10 }
@@ -11,6 +13,7 @@ fn limits() -> Limits {
 fn memory() {
     block_on(suite::live(&MemoryLiveStore::with_limits(limits()), limits()));
     block_on(suite::arbiter(&MemoryArbiter::new(7)));
+    block_on(suite::allowances(&MemoryAllowances::new()));
 }
 
 #[test]

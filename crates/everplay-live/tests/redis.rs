@@ -105,6 +105,7 @@ async fn one_by_one_with_an_access_list() {
     let options = RedisOptions { batch_calls: 1, lanes: 1, prefix: "other".to_owned(), ..options(&url) };
     let store = RedisLiveStore::open(options).await.unwrap();
     suite::live(&store, limits()).await;
+    suite::allowances(&store.allowances()).await;
     let wrong =
         RedisLiveStore::open(self::options(&format!("redis://node:hunter2@{}", server.address()))).await;
     let error = wrong.unwrap_err();

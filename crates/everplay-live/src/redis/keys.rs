@@ -1,7 +1,8 @@
 //! Names of keys and functions, and which slot a key lies in. Pure.
 //!
 //! Everything about a room has the tag `{customer/room}`, so that it lies on one server of a Cluster. Directories have
-//! tags of their own; ids have neither `/` nor braces, so the tags of rooms and of customers never meet.
+//! tags of their own; ids have neither `/` nor braces, so the tags of rooms and of customers never meet. Buckets of
+//! allowances begin with another word.
 
 use everplay_types::{CustomerId, RoomKey};
 use std::sync::LazyLock;
@@ -62,6 +63,17 @@ pub(super) fn directory(prefix: &str, customer: &CustomerId) -> (u16, String) {
 /// The set of customers: slot and key. Its tag is no id.
 pub(super) fn customers(prefix: &str) -> (u16, String) {
     (slot("*"), format!("{prefix}:{{*}}:customers"))
+}
+
+/// A bucket of allowances: slot and key. Who it is for is hashed, so that addresses and accounts stand in no key.
+pub(super) fn allowance(prefix: &str, name: &str) -> (u16, String) {
+    let tag = &blake3::hash(name.as_bytes()).to_hex()[..32];
+    (slot(tag), format!("{prefix}:rate:{{{tag}}}"))
+}
+
+/// The name of one of the library's functions.
+pub(super) fn function(name: &str) -> String {
+    format!("everplay_{name}_{}", LIBRARY.1)
 }
 
 #[cfg(test)]

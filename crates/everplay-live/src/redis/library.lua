@@ -6,7 +6,7 @@
 -- snapshot, "last:chain"), n1 and n0 (the position after each, 20 digits), staged (written, not yet published).
 --
 -- Every function starts with args[1], "1" if replicas are waited for: WAIT covers only what this connection wrote, so an
--- answer that tells of others' writes has to write something too.
+-- answer that tells of others' writes has to write something too. (Not `take`, which is about no room.)
 
 -- Is a below b? Both of one width. Not "<", which asks the locale.
 local function below(a, b)
@@ -371,6 +371,22 @@ local function delist(keys, args)
   return { 'DONE' }
 end
 
+-- One from a bucket, kept as the microsecond at which it is full again; of a full bucket nothing is kept.
+-- args: size, microseconds in which an empty one is full. Answer: 1 and what is left, or 0 and the microseconds to wait.
+local function take(keys, args)
+  local size, fill = tonumber(args[1]), tonumber(args[2])
+  local time = redis.call('TIME')
+  local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  local ahead = math.max(0, tonumber(redis.call('GET', keys[1]) or '0') - now)
+  -- No bucket is emptier than empty, whatever it was before and whatever clock wrote it.
+  ahead = math.min(ahead, fill) + fill / size
+  if ahead > fill then
+    return { 0, math.ceil(math.min(ahead - fill, fill)) }
+  end
+  redis.call('SET', keys[1], string.format('%.0f', now + math.floor(ahead)), 'PX', math.floor(ahead / 1000) + 1)
+  return { 1, math.floor((fill - math.floor(ahead)) * size / fill) }
+end
+
 -- Those that add data are refused when the memory is full; those that free it or guard it are not. One by one:
 -- nothing but redis.register_function is there while a library is loaded.
 local function adds(name, call)
@@ -384,6 +400,7 @@ adds('append', append)
 adds('relist', relist)
 adds('stage', stage)
 adds('enlist', enlist)
+adds('take', take)
 guards('seal', seal)
 guards('truncate', truncate)
 guards('publish', publish)
