@@ -36,7 +36,7 @@ use everplay_room::{
     CATCH_UP_BYTES, CatchUp, Durability, FrameKind, Input, Out, RECENT_BYTES, Recipients, Reply, RoomEngine,
     RoomKind, Step, Ticket, marker,
 };
-use everplay_types::{CloseCode, Millis, Seq};
+use everplay_types::{CloseCode, Millis, Seq, ServiceLevel};
 use everplay_wire::{msgpack, server_frame};
 use standstill::Standstill;
 use std::collections::HashMap;
@@ -44,7 +44,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// Inputs taken from the mailbox in one turn: enough to share one patch and one commit among a burst, few enough
@@ -78,6 +78,8 @@ pub(crate) struct Host {
     draining: Option<oneshot::Sender<()>>,
     drained: bool,
     standstill: Standstill,
+    /// What the room is to be told, in a turn of its own.
+    service: watch::Receiver<ServiceLevel>,
     ending: bool,
     over: bool,
     /// Patches may leave, and wait for this room's turn.
@@ -112,6 +114,9 @@ impl Host {
         };
         let clock = node.beat.clock(engine.time(), step);
         let began_at = journal.assigned();
+        let mut service = node.service.subscribe();
+        // The room may have been told something else where it was before.
+        service.mark_changed();
         let outlet = Outlet::new(
             &node.options.events,
             node.key(&entry.id),
@@ -141,6 +146,7 @@ impl Host {
             draining: None,
             drained: false,
             standstill: Standstill::No,
+            service,
             ending: false,
             over: false,
             fan_out_waits: false,
@@ -168,6 +174,11 @@ impl Host {
             tokio::select! {
                 biased;
                 news = self.journal.news() => self.hear(news),
+                Ok(()) = self.service.changed(), if steps => {
+                    let level = *self.service.borrow_and_update();
+                    commands.push(Command::Input(Input::Service { level }));
+                    self.take_turn(&mut commands).await;
+                }
                 count = self.mailbox.recv_many(&mut commands, INPUTS_PER_TURN), if steps || self.drained => {
                     if count == 0 {
                         break;

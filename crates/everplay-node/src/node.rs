@@ -15,7 +15,7 @@ use everplay_live::{
     Position, RegisterError, Registration, RoomError,
 };
 use everplay_room::{Birth, CatchUp, ConnId, Connect, RoomEngine, Settings};
-use everplay_types::{Epoch, ErrorCode, RoomId, RoomKey, Seq, Token};
+use everplay_types::{Epoch, ErrorCode, RoomId, RoomKey, Seq, ServiceLevel, Token};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -48,6 +48,8 @@ pub struct Node {
     pub(crate) fan_outs: FanOuts,
     /// True ends every host; each holds a receiver until it is gone.
     pub(crate) ended: watch::Sender<bool>,
+    /// How much of the service there is; each host tells its room.
+    pub(crate) service: watch::Sender<ServiceLevel>,
     /// The other nodes, if it is one of several.
     pub(crate) cluster: Option<Cluster>,
 }
@@ -167,6 +169,7 @@ impl Node {
             beat: Beat::new(),
             fan_outs: FanOuts::new(),
             ended: watch::Sender::new(false),
+            service: watch::Sender::default(),
             cluster,
         }))
     }
@@ -460,6 +463,12 @@ impl Handle {
     /// Whether it takes joins: restored and not draining.
     pub fn is_ready(&self) -> bool {
         self.0.phase() == Phase::Ready
+    }
+
+    /// Tells every room how much of the service there is: those that run, and those that come to run here later. A room
+    /// that stands still hears of it once it goes on.
+    pub fn set_service(&self, level: ServiceLevel) {
+        self.0.service.send_if_modified(|told| std::mem::replace(told, level) != level);
     }
 
     /// Takes no more joins. In a cluster every room is handed over to another node, as far as seven tenths of the time

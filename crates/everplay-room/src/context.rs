@@ -5,7 +5,7 @@ use crate::record::Tape;
 use crate::{Client, ConnId, Event, Refusal, Room, RoomRng};
 use bytes::Bytes;
 use everplay_schema::{Replica, Tag};
-use everplay_types::{CloseCode, Millis, RoomId, SessionId};
+use everplay_types::{CloseCode, Millis, RoomId, ServiceLevel, SessionId};
 use everplay_wire::{Dialect, MessageType, Timed, msgpack, server_frame};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -176,6 +176,11 @@ impl<R: Room> Context<R> {
     /// The time of day, ms since 1970, as the node last said it; to show, not to decide by: it may stand still or jump.
     pub fn date(&self) -> u64 {
         self.date
+    }
+
+    /// How much of the service there is, as the room was told last. Survives a restart with the room.
+    pub fn service(&self) -> ServiceLevel {
+        ServiceLevel::of_number(self.ledger.get().service).unwrap_or_default()
     }
 
     /// The room's random numbers. A restart continues them.

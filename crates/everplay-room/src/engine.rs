@@ -21,7 +21,7 @@ use crate::record::{Draft, Snapshot};
 use crate::{Birth, ConnId, Input, Leave, Outgoing, Refusal, Room, RoomEngine};
 use bytes::Bytes;
 use everplay_schema::{FullForm, Replica};
-use everplay_types::{CloseCode, Millis, RoomId, SessionId};
+use everplay_types::{CloseCode, Millis, RoomId, ServiceLevel, SessionId};
 use everplay_wire::{msgpack, server_frame};
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,6 +149,16 @@ impl<R: Room> Engine<R> {
         self.cx.ledger_mut().seats.clear();
         let (room, cx) = self.room();
         room.dispose(cx);
+    }
+
+    /// Tells the room what it was not told yet. What it was told is in the ledger, so a node may say it as often as it
+    /// likes, and a restart neither repeats nor forgets it.
+    fn service(&mut self, level: ServiceLevel) {
+        if self.cx.service() != level {
+            self.cx.ledger_mut().service = level.number();
+            let (room, cx) = self.room();
+            room.service(cx, level);
+        }
     }
 
     fn tick(&mut self) {
@@ -399,6 +409,7 @@ impl<R: Room> RoomEngine for Engine<R> {
                 // Touched, so that a patch comes and the record with it.
                 self.touched |= self.cx.ledger_mut().taken(through);
             }
+            Input::Service { level } => self.service(level),
             Input::End { code } => self.end(code),
         }
         self.settle();

@@ -1,6 +1,6 @@
 use crate::Missed;
 use bytes::Bytes;
-use everplay_types::{CloseCode, SessionId};
+use everplay_types::{CloseCode, ServiceLevel, SessionId};
 use everplay_wire::Dialect;
 use std::sync::Arc;
 
@@ -66,6 +66,11 @@ pub enum Input {
     Taken {
         /// The last of them.
         through: u64,
+    },
+    /// So much of the service there is now. Of effect when it is not what the room was told last.
+    Service {
+        /// How much.
+        level: ServiceLevel,
     },
     /// End the room: clients are closed with this code.
     End {

@@ -46,6 +46,9 @@ pub struct Ledger {
     pub outbox: Map<Waiting>,
     /// Number of the last event.
     pub last_event: u64,
+    /// How much of the service there is, as the room was told last: the number of a
+    /// [`ServiceLevel`](everplay_types::ServiceLevel).
+    pub service: u8,
 }
 
 /// A session's place in the room.

@@ -1,6 +1,6 @@
 use crate::{AuthRequest, Client, Context, Messages, Refusal, Settings};
 use everplay_schema::State;
-use everplay_types::CloseCode;
+use everplay_types::{CloseCode, ServiceLevel};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -78,6 +78,14 @@ pub trait Room: State + Send + Sized + 'static {
     /// A client's seat is gone.
     fn leave(&mut self, cx: &mut Context<Self>, client: &Client, why: Leave) {
         let _ = (cx, client, why);
+    }
+
+    /// How much of the service there is has changed; [`Context::service`] says it from now on. Whatever happens to the
+    /// room's server, each hook differs from the one before, and the first from `full`.
+    ///
+    /// A room plays on at any level unless it does something about it here: warn its players, stop its clocks, end.
+    fn service(&mut self, cx: &mut Context<Self>, level: ServiceLevel) {
+        let _ = (cx, level);
     }
 
     /// The room ends. Last chance to emit an event.

@@ -8,10 +8,12 @@ mod codes;
 mod identity;
 mod ids;
 mod ownership;
+mod service;
 mod time;
 
 pub use codes::{CloseCode, ErrorCode};
 pub use identity::{Identity, Role, Roles};
 pub use ids::{AccountId, CustomerId, IdError, LoginId, MAX_ID_LEN, ProcessId, RoomId, RoomKey, SessionId};
 pub use ownership::{Epoch, Incarnation, Nonce, Seq, Token};
+pub use service::ServiceLevel;
 pub use time::{Millis, timestamp};

@@ -7,7 +7,7 @@ pub use everplay_room::{
 pub use everplay_schema::derive::State;
 pub use everplay_schema::{Child, Collection, List, Map, Set, Stream};
 pub use everplay_schema_derive::FacadeState as State;
-pub use everplay_types::{CloseCode, Millis, SessionId};
+pub use everplay_types::{CloseCode, Millis, ServiceLevel, SessionId};
 pub use serde::{Deserialize, Serialize};
 pub use std::time::Duration;
 

@@ -119,6 +119,8 @@ impl Host {
             engine.finish()
         }))?;
         self.engine = engine;
+        // What it was told since its last image fell with the engine.
+        self.service.mark_changed();
         Ok(step)
     }
 

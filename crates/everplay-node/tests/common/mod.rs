@@ -14,8 +14,8 @@ use everplay_node::{
 use everplay_room::{
     AuthRequest, Client, Context, Durability, FrameKind, Messages, Refusal, Room, RoomType, Settings,
 };
-use everplay_schema::{Decoder, Map, State};
-use everplay_types::{CloseCode, CustomerId, ProcessId};
+use everplay_schema::{Decoder, List, Map, State};
+use everplay_types::{CloseCode, CustomerId, ProcessId, ServiceLevel};
 use everplay_wire::{ClientFrame, Dialect, Join, MessageType, ServerFrame, msgpack};
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -29,6 +29,8 @@ pub(crate) struct Counter {
     pub(crate) clicks: u32,
     pub(crate) by: Map<u32>,
     pub(crate) lives: u32,
+    /// How much of the service there was, as it was told.
+    pub(crate) levels: List<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -74,6 +76,10 @@ impl Room for Counter {
 
     fn restored(&mut self, _cx: &mut Context<Self>) {
         self.lives += 1;
+    }
+
+    fn service(&mut self, _cx: &mut Context<Self>, level: ServiceLevel) {
+        self.levels.push(level.name().to_owned());
     }
 
     fn join(&mut self, _cx: &mut Context<Self>, client: &Client, _options: Options_) -> Result<(), Refusal> {

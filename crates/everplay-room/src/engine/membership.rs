@@ -356,7 +356,7 @@ impl<R: Room> Engine<R> {
             }
             Input::Connect(connect) => self.refuse(&connect),
             Input::Reattach(reattach) => self.see_off(&reattach),
-            Input::Detached { .. } | Input::Taken { .. } => {}
+            Input::Detached { .. } | Input::Taken { .. } | Input::Service { .. } => {}
             Input::Frame { .. } | Input::Closed { .. } | Input::Resync { .. } | Input::End { .. } => {}
         }
     }
