@@ -115,6 +115,11 @@ for (const [size, viewport] of SIZES) {
       await ada.page.getByLabel("Game", { exact: true }).selectOption("tic_tac_toe");
       await ada.page.waitForURL(/game=tic_tac_toe/);
       await ada.page.locator("tr.own", { hasText: name }).waitFor();
+      await ada.page.locator("#order-wins").focus();
+      await ada.page.keyboard.press("ArrowRight");
+      await ada.page.waitForURL(/order=rating/);
+      await ada.page.locator("#order-rating:focus").waitFor({ state: "attached" });
+      await ada.page.locator("tr.own", { hasText: name }).waitFor();
       await ada.page.getByLabel("Region", { exact: true }).selectOption("oceania");
       await ada.page.getByText("Nobody stands here yet").waitFor();
 

@@ -30,6 +30,8 @@ for (const [size, viewport] of SIZES) {
     const arrive = async (name) => {
       const person = await Person.arrive(chrome, server, name, { viewport });
       await person.goes("Line");
+      // The page before has such a field, too.
+      await person.reads("The line");
       await person.named();
       return person;
     };

@@ -114,10 +114,15 @@ async function turn(at: PageRoute): Promise<void> {
   try {
     const { open } = await PAGES[at.page]();
     if (location.hash !== asked) return;
+    // Another view of the same page leaves the hand where it was.
+    const before = page && parse(pageAt);
+    const held = before?.at === "page" && before.page === at.page ? document.activeElement?.id : "";
     const next = open(at);
     show(`${next.title} · Everplay`, next.element);
     page = next;
     pageAt = asked;
+    const hand = held ? document.getElementById(held) : null;
+    if (hand && hand !== main) return hand.focus({ preventScroll: true });
   } catch {
     if (location.hash !== asked) return;
     show("Everplay", h("div", { class: "invite" }, h("section", { class: "panel" },
