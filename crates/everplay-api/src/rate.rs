@@ -1,19 +1,29 @@
 //! How often one asker may ask, and all of them together.
 //!
 //! ```text
-//! request -> its own bucket (account, or network of a guest or stranger) -> everybody's bucket -> handler
+//! request -> its own bucket (account, or network of a guest or stranger) -> everybody's bucket
+//!         -> in a cluster: its own bucket that all servers share -> handler
 //! ```
 //!
 //! A bucket holds a minute's worth and refills steadily, so an asker may use the minute at once and then waits. The
-//! bucket of all bounds what one server takes in a burst, whoever asks.
+//! bucket of all bounds what one server takes in a burst, whoever asks; it is each server's own.
+//!
+//! The server's own buckets come first, so that what they refuse costs the shared ones nothing, and they follow the shared
+//! ones down: an asker whose budget was used up elsewhere is refused here without a question until there is one again,
+//! and when the shared ones are away, what is known of them still counts.
 //!
 //! The number of buckets is bounded: when there are too many, full ones (whose owners ask for nothing) are dropped, and
 //! when there are none of those, strangers share one.
 
+mod shared;
+
 use crate::ApiError;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use everplay_live::{Allowance, Allowances};
 use parking_lot::Mutex;
+use shared::Shared;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What an asker is allowed.
@@ -23,6 +33,12 @@ pub struct Limit {
     pub name: &'static str,
     /// Requests a minute, which may come at once.
     pub per_minute: u32,
+}
+
+impl Limit {
+    fn per_second(self) -> f64 {
+        f64::from(self.per_minute) / 60.0
+    }
 }
 
 /// What askers are allowed.
@@ -45,11 +61,12 @@ impl Default for RatePolicy {
 /// Buckets at the same time: at 80 bytes each, 8 MiB.
 const BUCKETS: usize = 100_000;
 
-/// The buckets of one server.
+/// The buckets of one server, and the way to those that all share.
 #[derive(Debug)]
 pub struct Rates {
     policy: RatePolicy,
     state: Mutex<State>,
+    shared: Option<Shared>,
 }
 
 #[derive(Debug)]
@@ -95,10 +112,11 @@ pub(crate) struct Taken {
 }
 
 impl Rates {
-    /// Full buckets.
-    pub fn new(policy: RatePolicy) -> Self {
+    /// Full buckets. `shared`: those of all servers, if there are several.
+    pub fn new(policy: RatePolicy, shared: Option<Arc<dyn Allowances>>) -> Self {
         let all = Bucket::full(policy.burst, Instant::now());
-        Self { policy, state: Mutex::new(State { buckets: HashMap::new(), all }) }
+        let state = Mutex::new(State { buckets: HashMap::new(), all });
+        Self { policy, state, shared: shared.map(Shared::new) }
     }
 
     pub(crate) fn account(&self) -> Limit {
@@ -110,24 +128,49 @@ impl Rates {
     }
 
     /// Counts one request, if it may be answered now.
-    pub(crate) fn take(&self, key: String, limit: Limit, now: Instant) -> (Taken, Result<(), Exceeded>) {
+    pub(crate) async fn take(&self, key: String, limit: Limit) -> (Taken, Result<(), Exceeded>) {
+        let own = self.take_own(&key, limit, Instant::now());
+        let (Some(shared), (_, Ok(()))) = (&self.shared, &own) else { return own };
+        let Some(answer) = shared.take(&key, limit).await else { return own };
+        self.follow(&key, limit, answer, Instant::now());
+        match answer {
+            Allowance::Taken { remaining } => (Taken { limit, remaining }, Ok(())),
+            Allowance::Empty { wait } => (Taken { limit, remaining: 0 }, Err(Exceeded::Own(wait))),
+        }
+    }
+
+    /// Takes one from this server's buckets.
+    fn take_own(&self, key: &str, limit: Limit, now: Instant) -> (Taken, Result<(), Exceeded>) {
         let mut state = self.state.lock();
         let State { buckets, all } = &mut *state;
-        let per_second = f64::from(limit.per_minute) / 60.0;
-        let key = if buckets.len() >= BUCKETS && !buckets.contains_key(&key) {
+        let key = if buckets.len() >= BUCKETS && !buckets.contains_key(key) {
             buckets.retain(|_, bucket| now.saturating_duration_since(bucket.at) < Duration::from_secs(60));
-            if buckets.len() >= BUCKETS { "everybody else".to_owned() } else { key }
+            if buckets.len() >= BUCKETS { "everybody else" } else { key }
         } else {
             key
         };
-        let bucket = buckets.entry(key).or_insert_with(|| Bucket::full(limit.per_minute, now));
-        match bucket.take(limit.per_minute, per_second, now) {
+        let full = Bucket::full(limit.per_minute, now);
+        let bucket = buckets.entry(key.to_owned()).or_insert(full);
+        match bucket.take(limit.per_minute, limit.per_second(), now) {
             Err(wait) => (Taken { limit, remaining: 0 }, Err(Exceeded::Own(wait))),
             Ok(remaining) => {
                 let burst = f64::from(self.policy.burst);
                 let taken = all.take(self.policy.burst, burst, now).map(drop).map_err(|_| Exceeded::All);
                 (Taken { limit, remaining }, taken)
             }
+        }
+    }
+
+    /// Lowers the asker's bucket to what the shared one has. One that several strangers share stays as it is.
+    fn follow(&self, key: &str, limit: Limit, shared: Allowance, now: Instant) {
+        let left = match shared {
+            // Whole ones are told; there may be almost one more.
+            Allowance::Taken { remaining } => f64::from(remaining) + 1.0,
+            Allowance::Empty { wait } => 1.0 - wait.as_secs_f64() * limit.per_second(),
+        };
+        if let Some(bucket) = self.state.lock().buckets.get_mut(key) {
+            bucket.refill(limit.per_minute, limit.per_second(), now);
+            bucket.tokens = bucket.tokens.min(left);
         }
     }
 }
@@ -171,14 +214,15 @@ impl Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use everplay_live::{Bucket as SharedBucket, MemoryAllowances, Pending, Unavailable};
 
     #[test]
     fn a_minutes_worth_at_once_and_then_steadily() {
-        let rates = Rates::new(RatePolicy { guest: 60, ..RatePolicy::default() });
+        let rates = Rates::new(RatePolicy { guest: 60, ..RatePolicy::default() }, None);
         let start = Instant::now();
         let take = |after: f64| {
             let now = start + Duration::from_secs_f64(after);
-            rates.take("ip".into(), rates.guest(), now).1
+            rates.take_own("ip", rates.guest(), now).1
         };
         for _ in 0..60 {
             take(0.0).unwrap();
@@ -188,16 +232,85 @@ mod tests {
         assert_eq!((refusal.status.as_u16(), refusal.code), (429, "RATE_LIMITED"));
         take(1.0).unwrap();
         take(1.5).unwrap_err();
-        rates.take("another".into(), rates.guest(), start).1.unwrap();
+        rates.take_own("another", rates.guest(), start).1.unwrap();
     }
 
     #[test]
     fn one_server_takes_so_much_at_once_from_all() {
-        let rates = Rates::new(RatePolicy { burst: 10, ..RatePolicy::default() });
+        let rates = Rates::new(RatePolicy { burst: 10, ..RatePolicy::default() }, None);
         let now = Instant::now();
-        let taken = (0..20).filter(|n| rates.take(n.to_string(), rates.account(), now).1.is_ok()).count();
+        let taken =
+            (0..20).filter(|n| rates.take_own(&n.to_string(), rates.account(), now).1.is_ok()).count();
         assert_eq!(taken, 10);
-        assert_eq!(rates.take("x".into(), rates.account(), now).1, Err(Exceeded::All));
+        assert_eq!(rates.take_own("x", rates.account(), now).1, Err(Exceeded::All));
         assert_eq!(ApiError::from(Exceeded::All).status.as_u16(), 503);
+    }
+
+    /// Counts questions; answers from memory, or not at all.
+    #[derive(Default)]
+    struct Store {
+        asked: Mutex<u32>,
+        away: Mutex<bool>,
+        buckets: MemoryAllowances,
+    }
+
+    impl Allowances for Store {
+        fn take(&self, name: &str, bucket: SharedBucket) -> Pending<Result<Allowance, Unavailable>> {
+            *self.asked.lock() += 1;
+            if *self.away.lock() { Box::pin(std::future::pending()) } else { self.buckets.take(name, bucket) }
+        }
+    }
+
+    /// So slow a policy that nothing fills in during a test.
+    fn servers(count: usize) -> (Arc<Store>, Vec<Rates>) {
+        let store = Arc::new(Store::default());
+        let policy = RatePolicy { guest: 6, ..RatePolicy::default() };
+        let one = || Rates::new(policy, Some(Arc::clone(&store) as Arc<dyn Allowances>));
+        (Arc::clone(&store), (0..count).map(|_| one()).collect())
+    }
+
+    async fn ask(rates: &Rates) -> (u32, Result<(), Exceeded>) {
+        let (taken, allowed) = rates.take("ip".into(), rates.guest()).await;
+        (taken.remaining, allowed)
+    }
+
+    #[tokio::test]
+    async fn servers_share_a_budget_and_remember_that_it_is_empty() {
+        let (store, servers) = servers(3);
+        for left in (0..6).rev() {
+            let (remaining, allowed) = ask(&servers[left as usize % 3]).await;
+            assert_eq!((remaining, allowed), (left, Ok(())));
+        }
+        for rates in &servers {
+            let (remaining, refused) = ask(rates).await;
+            let Err(Exceeded::Own(wait)) = refused else { panic!("{refused:?}") };
+            assert!(remaining == 0 && wait > Duration::from_secs(5), "{wait:?}");
+        }
+        let asked = *store.asked.lock();
+        for rates in &servers {
+            ask(rates).await.1.unwrap_err();
+        }
+        assert_eq!(*store.asked.lock(), asked, "what is known to be empty is not asked");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_is_away_refuses_nobody_and_soon_costs_no_time() {
+        let (store, servers) = servers(2);
+        for _ in 0..4 {
+            ask(&servers[0]).await.1.unwrap();
+        }
+        *store.away.lock() = true;
+        let start = tokio::time::Instant::now();
+        // What was known of the budget still counts; the other server never heard of it.
+        for left in [1, 0] {
+            assert_eq!(ask(&servers[0]).await, (left, Ok(())));
+        }
+        ask(&servers[0]).await.1.unwrap_err();
+        for left in (0..6).rev() {
+            assert_eq!(ask(&servers[1]).await, (left, Ok(())));
+        }
+        let (asked, waited) = (*store.asked.lock(), start.elapsed());
+        assert_eq!(asked, 4 + 2 + 3, "two were asked of by the first, three by the second");
+        assert!(waited < Duration::from_millis(300), "{waited:?}");
     }
 }

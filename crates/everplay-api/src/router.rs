@@ -12,8 +12,9 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use everplay_accounts::Principal;
+use everplay_live::Allowances;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -24,6 +25,8 @@ pub struct Layers {
     pub authenticate: Arc<dyn Authenticate>,
     /// How often one may ask.
     pub rates: RatePolicy,
+    /// What servers that share their stores count together; `None`: this one counts alone.
+    pub shared_rates: Option<Arc<dyn Allowances>>,
     /// How much of the service there is.
     pub levels: Levels,
     /// Longest a handler may take; then 503. Default 10 s.
@@ -36,6 +39,7 @@ impl Layers {
         Self {
             authenticate,
             rates: RatePolicy::default(),
+            shared_rates: None,
             levels: Levels::default(),
             timeout: Duration::from_secs(10),
         }
@@ -70,7 +74,7 @@ impl Api {
     pub fn router(self, layers: Layers) -> Router {
         let pages = document::routes(&self.document());
         let (services, _) = self.services.split_for_parts();
-        let rates = Rates::new(layers.rates);
+        let rates = Rates::new(layers.rates, layers.shared_rates);
         let shared = Arc::new(Shared {
             authenticate: layers.authenticate,
             rates,
@@ -127,7 +131,7 @@ async fn around(State(shared): State<Arc<Shared>>, mut request: Request, next: N
         }
         Who::Nobody | Who::Rejected(_) => (format!("network {}", caller.network()), shared.rates.guest()),
     };
-    let (taken, allowed) = shared.rates.take(key, limit, Instant::now());
+    let (taken, allowed) = shared.rates.take(key, limit).await;
     let allowed = allowed
         .map_err(ApiError::from)
         .and_then(|()| shared.levels.admit(request.method(), request.uri().path()))
