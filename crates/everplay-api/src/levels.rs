@@ -14,6 +14,7 @@ use crate::error::timestamp;
 use crate::{Allowed, ApiError, Json, need};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use everplay_types::ServiceLevel;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -28,30 +30,11 @@ use utoipa_axum::routes;
 const WORSE: u32 = 3;
 const BETTER: u32 = 10;
 
-/// How much of the service there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// Everything.
-    Full,
-    /// Everything, but lists may be old.
-    Limited,
-    /// Reading only.
-    Emergency,
-    /// Nothing.
-    Maintenance,
-}
-
-impl Level {
-    /// Its name in answers.
-    pub fn name(self) -> &'static str {
-        match self {
-            Level::Full => "full",
-            Level::Limited => "limited",
-            Level::Emergency => "emergency",
-            Level::Maintenance => "maintenance",
-        }
-    }
+/// The level in the API document.
+fn level_schema() -> Object {
+    let names = ServiceLevel::ALL.map(ServiceLevel::name);
+    let what = "How much of the service there is.";
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).description(Some(what)).build()
 }
 
 /// What is seen of the parts that the service stands on.
@@ -67,14 +50,14 @@ pub struct Signals {
 
 impl Signals {
     /// The level they ask for, and why.
-    pub fn level(self) -> (Level, &'static str) {
+    pub fn level(self) -> (ServiceLevel, &'static str) {
         if self.journals_stand {
-            return (Level::Emergency, "games cannot be kept at the moment");
+            return (ServiceLevel::Emergency, "games cannot be kept at the moment");
         }
         match (self.store_away, self.overloaded) {
-            (Some(what), _) => (Level::Limited, what),
-            (None, true) => (Level::Limited, "there is more to do than this server can"),
-            (None, false) => (Level::Full, ""),
+            (Some(what), _) => (ServiceLevel::Limited, what),
+            (None, true) => (ServiceLevel::Limited, "there is more to do than this server can"),
+            (None, false) => (ServiceLevel::Full, ""),
         }
     }
 }
@@ -84,7 +67,8 @@ impl Signals {
 #[serde(rename_all = "camelCase")]
 pub struct ServiceStatus {
     /// How much.
-    pub level: Level,
+    #[schema(schema_with = level_schema)]
+    pub level: ServiceLevel,
     /// For people; empty when there is everything.
     pub message: String,
     /// When it will be over, if somebody said so: RFC 3339.
@@ -107,7 +91,7 @@ struct Inner {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Told {
-    level: Level,
+    level: ServiceLevel,
     message: String,
     until: Option<SystemTime>,
     by_operator: bool,
@@ -116,29 +100,30 @@ struct Told {
 
 #[derive(Debug)]
 struct Weighed {
-    seen: (Level, &'static str),
+    seen: (ServiceLevel, &'static str),
     /// What the last observations asked for, and how many on end did.
-    asked: (Level, u32),
-    forced: Option<(Level, String, Option<SystemTime>)>,
+    asked: (ServiceLevel, u32),
+    forced: Option<(ServiceLevel, String, Option<SystemTime>)>,
 }
 
 impl Default for Levels {
     fn default() -> Self {
         let full = Told {
-            level: Level::Full,
+            level: ServiceLevel::Full,
             message: String::new(),
             until: None,
             by_operator: false,
             since: SystemTime::now(),
         };
-        let weighed = Weighed { seen: (Level::Full, ""), asked: (Level::Full, 0), forced: None };
+        let weighed =
+            Weighed { seen: (ServiceLevel::Full, ""), asked: (ServiceLevel::Full, 0), forced: None };
         Levels(Arc::new(Inner { weighed: Mutex::new(weighed), told: watch::Sender::new(full) }))
     }
 }
 
 impl Levels {
     /// How much there is.
-    pub fn level(&self) -> Level {
+    pub fn level(&self) -> ServiceLevel {
         self.0.told.borrow().level
     }
 
@@ -154,8 +139,8 @@ impl Levels {
         }
     }
 
-    /// Resolves when the level or its reason changes, for whoever tells others.
-    pub async fn changed(&self, seen: Level) -> Level {
+    /// Resolves when the level is not `seen`, with what it is; for whoever tells others.
+    pub async fn changed(&self, seen: ServiceLevel) -> ServiceLevel {
         let mut told = self.0.told.subscribe();
         match told.wait_for(|told| told.level != seen).await {
             Ok(told) => told.level,
@@ -180,7 +165,7 @@ impl Levels {
     }
 
     /// An operator's word; None takes it back.
-    pub fn force(&self, word: Option<(Level, String, Option<SystemTime>)>) {
+    pub fn force(&self, word: Option<(ServiceLevel, String, Option<SystemTime>)>) {
         let mut weighed = self.0.weighed.lock();
         weighed.forced = word;
         self.tell(&weighed);
@@ -210,8 +195,10 @@ impl Levels {
             .iter()
             .any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
         let (code, message) = match told.level {
-            Level::Maintenance => ("MAINTENANCE", "the service is being worked on"),
-            Level::Emergency if !method.is_safe() => ("READ_ONLY", "nothing can be changed at the moment"),
+            ServiceLevel::Maintenance => ("MAINTENANCE", "the service is being worked on"),
+            ServiceLevel::Emergency if !method.is_safe() => {
+                ("READ_ONLY", "nothing can be changed at the moment")
+            }
             _ => return Ok(()),
         };
         if spared {
@@ -242,7 +229,8 @@ pub fn routes(levels: Levels) -> OpenApiRouter {
 #[serde(deny_unknown_fields)]
 struct SetLevel {
     /// How much of the service there is to be.
-    level: Level,
+    #[schema(schema_with = level_schema)]
+    level: ServiceLevel,
     /// Told to players; at most 500 characters.
     #[serde(default)]
     #[schema(max_length = 500)]
@@ -310,10 +298,10 @@ mod tests {
     #[test]
     fn the_worst_part_decides() {
         let stand = Signals { journals_stand: true, ..away() };
-        assert_eq!(stand.level().0, Level::Emergency);
-        assert_eq!(away().level(), (Level::Limited, "the boards are away"));
-        assert_eq!(Signals { overloaded: true, ..Signals::default() }.level().0, Level::Limited);
-        assert_eq!(Signals::default().level().0, Level::Full);
+        assert_eq!(stand.level().0, ServiceLevel::Emergency);
+        assert_eq!(away().level(), (ServiceLevel::Limited, "the boards are away"));
+        assert_eq!(Signals { overloaded: true, ..Signals::default() }.level().0, ServiceLevel::Limited);
+        assert_eq!(Signals::default().level().0, ServiceLevel::Full);
     }
 
     #[test]
@@ -323,23 +311,23 @@ mod tests {
         look(away(), 2);
         look(Signals::default(), 1);
         look(away(), 2);
-        assert_eq!(levels.level(), Level::Full, "a blink is not an outage");
+        assert_eq!(levels.level(), ServiceLevel::Full, "a blink is not an outage");
         look(away(), 1);
         assert_eq!(
             (levels.level(), levels.status().message.as_str()),
-            (Level::Limited, "the boards are away")
+            (ServiceLevel::Limited, "the boards are away")
         );
         look(Signals::default(), 9);
-        assert_eq!(levels.level(), Level::Limited);
+        assert_eq!(levels.level(), ServiceLevel::Limited);
         look(Signals::default(), 1);
-        assert_eq!(levels.level(), Level::Full);
+        assert_eq!(levels.level(), ServiceLevel::Full);
     }
 
     #[test]
     fn an_operators_word_stands_until_it_is_taken_back() {
         let levels = Levels::default();
         let until = SystemTime::now() + Duration::from_secs(60);
-        levels.force(Some((Level::Maintenance, "new disks".into(), Some(until))));
+        levels.force(Some((ServiceLevel::Maintenance, "new disks".into(), Some(until))));
         (0..20).for_each(|_| levels.observe(away()));
         let refusal = levels.admit(&Method::GET, "/tickets").unwrap_err();
         assert_eq!((refusal.code, refusal.status.as_u16()), ("MAINTENANCE", 503));
@@ -350,7 +338,7 @@ mod tests {
         }
         levels.admit(&Method::GET, "/statuses").unwrap_err();
         levels.force(None);
-        assert_eq!(levels.level(), Level::Limited, "what was seen meanwhile");
+        assert_eq!(levels.level(), ServiceLevel::Limited, "what was seen meanwhile");
         levels.admit(&Method::POST, "/tickets").unwrap();
     }
 

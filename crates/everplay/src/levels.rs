@@ -1,4 +1,4 @@
-//! Looks at what the services stand on, once a second, for the level of service.
+//! Looks at what the services stand on, once a second, for the level of service, and tells the rooms.
 
 use everplay_api::levels::{Levels, Signals};
 use everplay_boards::Boards;
@@ -14,6 +14,15 @@ const ASK_EVERY: u32 = 5;
 const SLOW: Duration = Duration::from_secs(2);
 /// A task that runs so much later than it wanted to runs in a server that is overloaded.
 const LATE: Duration = Duration::from_secs(1);
+
+/// Tells the node's rooms each level until it is dropped.
+pub(crate) async fn tell_rooms(levels: Levels, node: Handle) {
+    let mut told = levels.level();
+    loop {
+        node.set_service(told);
+        told = levels.changed(told).await;
+    }
+}
 
 /// Looks until it is dropped.
 pub(crate) async fn watch(levels: Levels, node: Handle, boards: Boards, records: Arc<dyn RecordStore>) {

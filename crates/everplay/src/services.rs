@@ -116,6 +116,7 @@ impl Services {
         self.tables = Some(Arc::clone(&tables));
         self.tasks.spawn(leaderboard::feed(node.clone(), self.counting.boards.clone()));
         let (boards, records) = (self.counting.boards.clone(), Arc::clone(&self.counting.records));
+        self.tasks.spawn(levels::tell_rooms(self.levels.clone(), node.clone()));
         self.tasks.spawn(levels::watch(self.levels.clone(), node.clone(), boards, records));
         let authenticate: Arc<dyn Authenticate> = Arc::new(self.accounts.clone());
         let games = GameServices {

@@ -2,34 +2,49 @@
 
 use everplay::config::Storage;
 use everplay::prelude::*;
-use everplay::{App, Config};
+use everplay::{App, Config, Running};
 use everplay_accounts::{Device, Permission};
+use everplay_client::Client as Player;
 use everplay_types::CustomerId;
 use serde_json::{Value, json};
 
 #[derive(State, Default)]
-struct Empty {
-    nothing: u32,
+struct Lamp {
+    told: List<String>,
 }
 
-impl Room for Empty {
+impl Room for Lamp {
     type Options = serde::de::IgnoredAny;
     type Timer = ();
 
     fn create(_: &mut Context<Self>, _: serde::de::IgnoredAny) -> Result<Self, Refusal> {
         Ok(Self::default())
     }
+
+    fn service(&mut self, _: &mut Context<Self>, level: ServiceLevel) {
+        self.told.push(level.name().to_owned());
+    }
+}
+
+/// A server, what may set its level, and its address.
+async fn started() -> (Running, String, String) {
+    let config = Config { port: 0, storage: Storage::Memory, ..Config::default() };
+    let running = App::new().room::<Lamp>("lamp").start(config).await.unwrap();
+    let url = format!("http://{}", running.address());
+    let guest = running.accounts().guest(&CustomerId::default(), Value::Null, &device()).await.unwrap();
+    let scopes = [Permission::ServiceManage];
+    let key = running.accounts().create_key(&guest.identity, "operator", &scopes, None).await.unwrap().token;
+    (running, url, key)
+}
+
+fn device() -> Device {
+    Device { agent: "test".into(), network: "local".into() }
 }
 
 #[tokio::test]
 async fn an_operator_says_that_the_service_is_being_worked_on() {
-    let config = Config { port: 0, storage: Storage::Memory, ..Config::default() };
-    let running = App::new().room::<Empty>("empty").start(config).await.unwrap();
-    let url = format!("http://{}", running.address());
-    let device = Device { agent: "test".into(), network: "local".into() };
-    let guest = running.accounts().guest(&CustomerId::default(), Value::Null, &device).await.unwrap();
-    let scopes = [Permission::ServiceManage];
-    let key = running.accounts().create_key(&guest.identity, "operator", &scopes, None).await.unwrap().token;
+    let (running, url, key) = started().await;
+    let guest = running.accounts().guest(&CustomerId::default(), Value::Null, &device()).await.unwrap();
     let client = reqwest::Client::new();
     let get = async |path: &str| {
         let answer = client.get(format!("{url}{path}")).send().await.unwrap();
@@ -63,4 +78,26 @@ async fn an_operator_says_that_the_service_is_being_worked_on() {
     let unset = client.delete(format!("{url}/admin/service")).bearer_auth(&key).send().await.unwrap();
     assert_eq!(unset.status().as_u16(), 200);
     assert_eq!(get("/status").await.2["byOperator"], json!(false));
+}
+
+#[tokio::test]
+async fn an_operators_word_reaches_the_rooms() {
+    let (_running, url, key) = started().await;
+    let mut player =
+        Player::new(&url).unwrap().create("lamp", &json!({})).await.unwrap_or_else(|error| panic!("{error}"));
+    let client = reqwest::Client::new();
+    let service = format!("{url}/admin/service");
+    let mut expected = Vec::new();
+    for level in ["maintenance", "limited", "full"] {
+        let word = json!({ "level": level, "message": "new disks" });
+        let set = client.put(&service).bearer_auth(&key).json(&word).send().await.unwrap();
+        assert_eq!(set.status().as_u16(), 200);
+        expected.push(level);
+        let told = async {
+            while player.state_json().is_none_or(|state| state["told"] != json!(expected)) {
+                assert!(player.next().await.is_some(), "the room plays on");
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), told).await.expect("the room is told");
+    }
 }
