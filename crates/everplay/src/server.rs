@@ -98,7 +98,11 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
     let connections = Arc::new(PlainConnections::default());
     let seats =
         RoomSeats { node: node.clone(), public_address: public_address.clone(), kinds: parts.matched };
-    let of_rooms = OfRooms { seats: Arc::new(seats), connections: Arc::clone(&connections) };
+    let of_rooms = OfRooms {
+        allowances: stores.allowances,
+        seats: Arc::new(seats),
+        connections: Arc::clone(&connections),
+    };
     let rooms = Arc::new(NodeRooms {
         node: node.clone(),
         public_address,

@@ -25,7 +25,7 @@ use everplay_api::levels::Levels;
 use everplay_api::matchmaking::{Matchmaking, Seats};
 use everplay_api::{Api, Authenticate, Caller, Layers, RatePolicy};
 use everplay_gateway::{ClientInfo, SocketSlot};
-use everplay_live::LiveStore;
+use everplay_live::{Allowances, LiveStore};
 use everplay_matchmaker::PoolSettings;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,8 +45,9 @@ pub(crate) struct Services {
     tasks: JoinSet<()>,
 }
 
-/// What services need of the rooms.
+/// What services need of the rooms and their stores.
 pub(crate) struct OfRooms {
+    pub(crate) allowances: Option<Arc<dyn Allowances>>,
     pub(crate) seats: Arc<dyn Seats>,
     pub(crate) connections: Arc<PlainConnections>,
 }
@@ -131,6 +132,7 @@ impl Services {
         layers.levels = self.levels.clone();
         layers.rates =
             RatePolicy { account: config.rate_account, guest: config.rate_guest, burst: config.rate_burst };
+        layers.shared_rates = rooms.allowances;
         let boards = self.counting.boards.clone();
         let matchmaking = Matchmaking::start(rooms.seats, boards, PoolSettings::default());
         Api::new()

@@ -9,7 +9,7 @@
 use crate::config::{Config, Stores as Choice};
 use crate::data_dir::{self, draw_process_id};
 use crate::{Error, Result};
-use everplay_live::{Arbiter, LiveStore, MemoryArbiter, MemoryLiveStore};
+use everplay_live::{Allowances, Arbiter, LiveStore, MemoryArbiter, MemoryLiveStore};
 use everplay_types::ProcessId;
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub(crate) struct Stores {
     pub(crate) live: Arc<dyn LiveStore>,
     pub(crate) arbiter: Arc<dyn Arbiter>,
+    /// Limits of requests that all nodes count together; `None` where there is one node.
+    pub(crate) allowances: Option<Arc<dyn Allowances>>,
     /// First segment of the URLs of rooms. Of a data directory; drawn at each start otherwise.
     pub(crate) process_id: ProcessId,
 }
@@ -27,12 +29,12 @@ pub(crate) async fn open(config: &Config) -> Result<Stores> {
         Choice::Memory => {
             let live = Arc::new(MemoryLiveStore::new());
             let arbiter = Arc::new(MemoryArbiter::new(rand::random()));
-            Ok(Stores { live, arbiter, process_id: draw_process_id() })
+            Ok(Stores { live, arbiter, allowances: None, process_id: draw_process_id() })
         }
         Choice::Sqlite => {
             let (store, process_id) = data_dir::open(&config.data_dir)?;
             let arbiter = Arc::new(store.arbiter());
-            Ok(Stores { live: Arc::new(store), arbiter, process_id })
+            Ok(Stores { live: Arc::new(store), arbiter, allowances: None, process_id })
         }
         Choice::Cluster { redis_url, database_url } => cluster::open(redis_url, database_url).await,
     }
@@ -55,8 +57,8 @@ mod cluster {
     use super::{Error, Result, Stores};
     use crate::data_dir::draw_process_id;
     use everplay_live::{
-        PostgresArbiter, PostgresError, PostgresOptions, RedisAddress, RedisLiveStore, RedisOpenError,
-        RedisOptions,
+        Allowances, PostgresArbiter, PostgresError, PostgresOptions, RedisAddress, RedisLiveStore,
+        RedisOpenError, RedisOptions,
     };
     use std::sync::Arc;
     use std::time::{Duration, Instant};
@@ -88,8 +90,9 @@ mod cluster {
             },
         );
         let (live, arbiter) = tokio::try_join!(live, arbiter)?;
+        let allowances = Some(Arc::new(live.allowances()) as Arc<dyn Allowances>);
         let process_id = draw_process_id();
-        Ok(Stores { live: Arc::new(live), arbiter: Arc::new(arbiter), process_id })
+        Ok(Stores { live: Arc::new(live), arbiter: Arc::new(arbiter), allowances, process_id })
     }
 
     /// Tries until it opens, or fails for a reason that does not pass by itself.
