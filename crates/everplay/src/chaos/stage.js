@@ -6,7 +6,7 @@ const buttons = {
   plays: [["kill", "Kill", "kill"], ["freeze", "Freeze", ""]],
   starts: [["kill", "Kill", "kill"]],
   frozen: [["wake", "Wake up", ""], ["kill", "Kill", "kill"]],
-  dead: [["start", "Start", ""]],
+  dead: [["start", "Start", "start"]],
 };
 
 const rows = [];
@@ -26,6 +26,7 @@ function show(nodes) {
     item.querySelector("b").textContent = `${node.name}, zone ${node.zone}`;
     item.querySelector("span").textContent = node.state;
     item.querySelector("div").textContent = `${count(node.rooms, "room")}, ${count(node.sockets, "socket")}`;
+    item.dataset.rooms = node.rooms > 0 ? "some" : "none";
     if (item.dataset.state === node.state) return;
     item.dataset.state = node.state;
     item.querySelector("nav").replaceChildren(
