@@ -24,8 +24,8 @@ pub use service::{
 pub use sql::PostgresError;
 pub use sql::SqlError;
 pub use store::{
-    AccountStore, ApiKey, AuditEntry, AuditRecord, BrokenChain, LinkedIdentity, Login, OpenError, StoreError,
-    User,
+    AccountStore, ApiKey, AuditEntry, AuditRecord, BrokenChain, LinkedIdentity, Login, OpenError,
+    SaidService, ServiceWord, StoreError, User,
 };
 pub use token::{ACCESS_LIFETIME_MS, KEY_LIFETIME_MS};
 

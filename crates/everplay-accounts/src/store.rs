@@ -4,12 +4,13 @@
 //! account; an account changes from the version that was read; a refresh token is used once; a code is taken once; a
 //! step of a second factor counts once; the audit log has one order.
 //!
-//! Every key and row begins with the customer.
+//! Every key and row begins with the customer, but for the one row about the service itself.
 
 mod audit;
 mod factors;
 mod keys;
 mod logins;
+mod service;
 mod users;
 
 pub use audit::{AuditEntry, AuditRecord, BrokenChain};
@@ -17,6 +18,7 @@ pub(crate) use factors::Code;
 pub use keys::ApiKey;
 pub use logins::Login;
 pub(crate) use logins::Rotation;
+pub use service::{SaidService, ServiceWord};
 pub use users::{LinkedIdentity, User};
 
 #[cfg(feature = "postgres")]
@@ -29,7 +31,8 @@ pub type StoreError = SqlError;
 
 /// Steps of the schema; one is only ever added at the end. Old and new releases run side by side during an update, so a
 /// step adds, and what it makes unused is removed by a step of a later release.
-const SCHEMA: &[&str] = &[include_str!("schema.sql"), include_str!("schema_2_revoked.sql")];
+const SCHEMA: &[&str] =
+    &[include_str!("schema.sql"), include_str!("schema_2_revoked.sql"), include_str!("schema_3_service.sql")];
 
 /// The account store on SQLite or PostgreSQL. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -7,9 +7,10 @@ mod servers;
 
 use everplay_accounts::{
     AccountError, AccountStore, Accounts, BoxFuture, Clock, Device, Entrance, Letter, Mailer, Parts,
-    Permission, PersonalData, Principal, ProfileChange, Sealer, SignedIn, Unverified,
+    Permission, PersonalData, Principal, ProfileChange, SaidService, Sealer, ServiceWord, SignedIn,
+    Unverified,
 };
-use everplay_types::{CustomerId, Identity, Role};
+use everplay_types::{CustomerId, Identity, Role, ServiceLevel};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -100,6 +101,7 @@ async fn suite(store: AccountStore) {
     mails(&stage(store.clone()).await).await;
     staff(&stage(store.clone()).await).await;
     keys_of_servers(&stage(store.clone()).await).await;
+    the_service_is_spoken_of(&stage(store.clone()).await).await;
     being_forgotten(&stage(store.clone()).await).await;
     races(&stage(store.clone()).await).await;
     customers_apart(&stage(store.clone()).await).await;
@@ -589,6 +591,26 @@ async fn staff(stage: &Stage) {
     let identity = stage.has(&root.access_token).await.unwrap();
     assert!(identity.roles.has(Role::Admin));
     assert!(!Principal::Player(identity).may(Permission::RolesGrant), "not without a second factor");
+}
+
+async fn the_service_is_spoken_of(stage: &Stage) {
+    let accounts = &stage.accounts;
+    let of = CustomerId::new("service").unwrap();
+    let (admin, _) = stage.with_role(&of, "admin@service.example", Some(Role::Admin)).await;
+    let by = Principal::Player(admin.identity);
+    assert_eq!(accounts.said_service().await.unwrap(), SaidService { version: 0, word: None });
+    let word =
+        ServiceWord { level: ServiceLevel::Maintenance, message: "new disks".into(), until: Some(1_000) };
+    assert_eq!(accounts.say_service(&by, Some(&word)).await.unwrap(), 1);
+    let another = ServiceWord { level: ServiceLevel::Limited, message: String::new(), until: None };
+    assert_eq!(accounts.say_service(&by, Some(&another)).await.unwrap(), 2);
+    assert_eq!(accounts.said_service().await.unwrap(), SaidService { version: 2, word: Some(another) });
+    assert_eq!(accounts.say_service(&by, None).await.unwrap(), 3);
+    assert_eq!(accounts.said_service().await.unwrap(), SaidService { version: 3, word: None });
+    let log = accounts.audit_log(&by, None, 10).await.unwrap();
+    let acts: Vec<&str> = log.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(acts[..4], ["audit.read", "service.unset", "service.set", "service.set"]);
+    assert!(log[3].details.contains("maintenance") && log[3].actor.starts_with("account:"), "{:?}", log[3]);
 }
 
 async fn keys_of_servers(stage: &Stage) {

@@ -8,12 +8,14 @@
 //! | `maintenance` | nothing but `/status`, signing in and `/admin`; the rest is answered 503 `MAINTENANCE` | never |
 //!
 //! What is seen is weighed once a second: worse for three seconds on end and the level falls, well for ten and it rises. An
-//! operator's word stands above what is seen until it is taken back.
+//! operator's word stands above what is seen until it is taken back; it is kept beside the accounts, so that it holds in all
+//! servers on that store and over their starts.
 
 use crate::error::timestamp;
 use crate::{Allowed, ApiError, Json, need};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use everplay_accounts::{Accounts, SaidService, ServiceWord};
 use everplay_types::ServiceLevel;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -103,7 +105,7 @@ struct Weighed {
     seen: (ServiceLevel, &'static str),
     /// What the last observations asked for, and how many on end did.
     asked: (ServiceLevel, u32),
-    forced: Option<(ServiceLevel, String, Option<SystemTime>)>,
+    said: SaidService,
 }
 
 impl Default for Levels {
@@ -115,8 +117,11 @@ impl Default for Levels {
             by_operator: false,
             since: SystemTime::now(),
         };
-        let weighed =
-            Weighed { seen: (ServiceLevel::Full, ""), asked: (ServiceLevel::Full, 0), forced: None };
+        let weighed = Weighed {
+            seen: (ServiceLevel::Full, ""),
+            asked: (ServiceLevel::Full, 0),
+            said: SaidService { version: 0, word: None },
+        };
         Levels(Arc::new(Inner { weighed: Mutex::new(weighed), told: watch::Sender::new(full) }))
     }
 }
@@ -164,19 +169,21 @@ impl Levels {
         }
     }
 
-    /// An operator's word; None takes it back.
-    pub fn force(&self, word: Option<(ServiceLevel, String, Option<SystemTime>)>) {
+    /// An operator's word, as it was read or written; an older one than the last is not heard.
+    pub fn hear(&self, said: SaidService) {
         let mut weighed = self.0.weighed.lock();
-        weighed.forced = word;
-        self.tell(&weighed);
+        if said.version > weighed.said.version {
+            weighed.said = said;
+            self.tell(&weighed);
+        }
     }
 
     fn tell(&self, weighed: &Weighed) {
-        let (level, message, until) = match &weighed.forced {
-            Some((level, message, until)) => (*level, message.clone(), *until),
+        let (level, message, until) = match &weighed.said.word {
+            Some(word) => (word.level, word.message.clone(), word.until.map(moment)),
             None => (weighed.seen.0, weighed.seen.1.to_owned(), None),
         };
-        let by_operator = weighed.forced.is_some();
+        let by_operator = weighed.said.word.is_some();
         tracing::warn!(level = level.name(), message, by_operator, "the level of service");
         self.0.told.send_if_modified(|told| {
             let since = if told.level == level { told.since } else { SystemTime::now() };
@@ -219,9 +226,15 @@ impl Levels {
     }
 }
 
-/// The routes: `GET /status`, `PUT` and `DELETE /admin/service`.
-pub fn routes(levels: Levels) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(status)).routes(routes!(set, unset)).with_state(levels)
+/// Milliseconds since 1970 as a time.
+fn moment(at: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap_or_default())
+}
+
+/// The routes: `GET /status`, `PUT` and `DELETE /admin/service`. Words are kept in the store of `accounts`.
+pub fn routes(levels: Levels, accounts: Accounts) -> OpenApiRouter {
+    let said = OpenApiRouter::new().routes(routes!(set, unset)).with_state((levels.clone(), accounts));
+    OpenApiRouter::new().routes(routes!(status)).with_state(levels).merge(said)
 }
 
 /// An operator's word.
@@ -251,13 +264,13 @@ async fn status(State(levels): State<Levels>) -> Json<ServiceStatus> {
 
 /// Set how much of the service there is
 ///
-/// On this server, until it is taken back with DELETE or the server ends.
+/// In all servers on the same accounts, within seconds, until it is taken back with DELETE.
 #[utoipa::path(
     put, path = "/admin/service", tag = "service", operation_id = "setServiceLevel", security(("bearer" = [])),
     request_body = SetLevel, responses((status = 200, description = "Needs service:manage", body = ServiceStatus))
 )]
 async fn set(
-    State(levels): State<Levels>,
+    State((levels, accounts)): State<(Levels, Accounts)>,
     Allowed(by, _): Allowed<need::ServiceManage>,
     Json(word): Json<SetLevel>,
 ) -> Result<Json<ServiceStatus>, ApiError> {
@@ -267,9 +280,14 @@ async fn set(
     if word.seconds.is_some_and(|seconds| !(1..=604_800).contains(&seconds)) {
         return Err(ApiError::invalid_field("seconds", "1 to 604,800"));
     }
-    tracing::warn!(actor = by.actor(), level = word.level.name(), "an operator sets the level of service");
-    let until = word.seconds.map(|seconds| SystemTime::now() + Duration::from_secs(seconds.into()));
-    levels.force(Some((word.level, word.message, until)));
+    let until = word.seconds.map(|seconds| {
+        let until = SystemTime::now() + Duration::from_secs(seconds.into());
+        let since = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    });
+    let word = ServiceWord { level: word.level, message: word.message, until };
+    let version = accounts.say_service(&by, Some(&word)).await?;
+    levels.hear(SaidService { version, word: Some(word) });
     Ok(Json(levels.status()))
 }
 
@@ -279,12 +297,12 @@ async fn set(
     responses((status = 200, description = "Needs service:manage", body = ServiceStatus))
 )]
 async fn unset(
-    State(levels): State<Levels>,
+    State((levels, accounts)): State<(Levels, Accounts)>,
     Allowed(by, _): Allowed<need::ServiceManage>,
-) -> Json<ServiceStatus> {
-    tracing::warn!(actor = by.actor(), "an operator leaves the level of service to the server");
-    levels.force(None);
-    Json(levels.status())
+) -> Result<Json<ServiceStatus>, ApiError> {
+    let version = accounts.say_service(&by, None).await?;
+    levels.hear(SaidService { version, word: None });
+    Ok(Json(levels.status()))
 }
 
 #[cfg(test)]
@@ -326,8 +344,14 @@ mod tests {
     #[test]
     fn an_operators_word_stands_until_it_is_taken_back() {
         let levels = Levels::default();
-        let until = SystemTime::now() + Duration::from_secs(60);
-        levels.force(Some((ServiceLevel::Maintenance, "new disks".into(), Some(until))));
+        let until = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() + 60_000;
+        let word = ServiceWord {
+            level: ServiceLevel::Maintenance,
+            message: "new disks".into(),
+            until: Some(i64::try_from(until).unwrap()),
+        };
+        levels.hear(SaidService { version: 2, word: Some(word) });
+        levels.hear(SaidService { version: 1, word: None });
         (0..20).for_each(|_| levels.observe(away()));
         let refusal = levels.admit(&Method::GET, "/tickets").unwrap_err();
         assert_eq!((refusal.code, refusal.status.as_u16()), ("MAINTENANCE", 503));
@@ -337,7 +361,7 @@ mod tests {
             levels.admit(&Method::GET, path).unwrap();
         }
         levels.admit(&Method::GET, "/statuses").unwrap_err();
-        levels.force(None);
+        levels.hear(SaidService { version: 3, word: None });
         assert_eq!(levels.level(), ServiceLevel::Limited, "what was seen meanwhile");
         levels.admit(&Method::POST, "/tickets").unwrap();
     }

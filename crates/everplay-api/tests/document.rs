@@ -113,11 +113,11 @@ async fn document() -> String {
     let matchmaking = Matchmaking::start(Arc::new(NoRooms), boards, PoolSettings::default());
     let api = Api::new()
         .service(everplay_api::auth::routes(accounts.clone(), Origins::default()))
-        .service(everplay_api::accounts::routes(accounts))
+        .service(everplay_api::accounts::routes(accounts.clone()))
         .service(everplay_api::boards::routes(Boards::start(standings, BoardsOptions::default())))
         .service(everplay_api::tickets::routes(desk, faq.clone()))
         .service(everplay_api::faq::routes(faq))
-        .service(everplay_api::levels::routes(everplay_api::levels::Levels::default()))
+        .service(everplay_api::levels::routes(Default::default(), accounts))
         .service(everplay_api::matchmaking::routes(matchmaking))
         .service(everplay_api::line::routes(Arc::new(NoConnections)))
         .service(everplay_api::games::routes(games));

@@ -38,10 +38,7 @@ pub(crate) enum Task {
     )]
     Chaos(ChaosTask),
     /// A region to try.
-    #[cfg_attr(
-        not(any(feature = "cluster", test)),
-        expect(dead_code, reason = "a program without it says so")
-    )]
+    #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "a program without it says so"))]
     Cluster(ClusterTask),
 }
 

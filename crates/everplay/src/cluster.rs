@@ -1,7 +1,7 @@
 //! The links of a server that shares its stores with others.
 
+use crate::Result;
 use crate::config::{Config, Stores as Choice};
-use crate::{Error, Result};
 use everplay_node::ClusterParts;
 use everplay_types::ProcessId;
 use std::net::SocketAddr;
@@ -27,6 +27,7 @@ impl Cluster {
         process_id: &ProcessId,
         gateway: SocketAddr,
     ) -> Result<Option<(Self, ClusterParts)>> {
+        use crate::Error;
         use everplay_link::{AddressError, Certificates, ClusterKey, LinkOptions, Security, TcpLinks};
         use std::sync::Arc;
 

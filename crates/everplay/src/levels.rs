@@ -1,5 +1,7 @@
-//! Looks at what the services stand on, once a second, for the level of service, and tells the rooms.
+//! Looks at what the services stand on, once a second, for the level of service, and at what operators said of it on other
+//! servers; tells the rooms.
 
+use everplay_accounts::Accounts;
 use everplay_api::levels::{Levels, Signals};
 use everplay_boards::Boards;
 use everplay_node::Handle;
@@ -25,9 +27,19 @@ pub(crate) async fn tell_rooms(levels: Levels, node: Handle) {
 }
 
 /// Looks until it is dropped.
-pub(crate) async fn watch(levels: Levels, node: Handle, boards: Boards, records: Arc<dyn RecordStore>) {
+pub(crate) async fn watch(
+    levels: Levels,
+    accounts: Accounts,
+    node: Handle,
+    boards: Boards,
+    records: Arc<dyn RecordStore>,
+) {
     let mut records_away = false;
     for look in 0u32.. {
+        // While it cannot be read, what was read holds.
+        if let Ok(Ok(said)) = tokio::time::timeout(SLOW, accounts.said_service()).await {
+            levels.hear(said);
+        }
         let wanted = Instant::now() + LOOK_EVERY;
         tokio::time::sleep(LOOK_EVERY).await;
         let overloaded = wanted.elapsed() > LATE;

@@ -118,7 +118,8 @@ impl Services {
         self.tasks.spawn(leaderboard::feed(node.clone(), self.counting.boards.clone()));
         let (boards, records) = (self.counting.boards.clone(), Arc::clone(&self.counting.records));
         self.tasks.spawn(levels::tell_rooms(self.levels.clone(), node.clone()));
-        self.tasks.spawn(levels::watch(self.levels.clone(), node.clone(), boards, records));
+        let (levels, accounts) = (self.levels.clone(), self.accounts.clone());
+        self.tasks.spawn(levels::watch(levels, accounts, node.clone(), boards, records));
         let authenticate: Arc<dyn Authenticate> = Arc::new(self.accounts.clone());
         let games = GameServices {
             games: self.counting.games.clone(),
@@ -142,7 +143,7 @@ impl Services {
             .service(everplay_api::accounts::routes(self.accounts.clone()))
             .service(everplay_api::boards::routes(self.counting.boards.clone()))
             .service(everplay_api::tickets::routes(self.support.desk.clone(), self.support.faq.clone()))
-            .service(everplay_api::levels::routes(self.levels.clone()))
+            .service(everplay_api::levels::routes(self.levels.clone(), self.accounts.clone()))
             .service(everplay_api::faq::routes(self.support.faq.clone()))
             .service(everplay_api::games::routes(games))
             .router(layers)

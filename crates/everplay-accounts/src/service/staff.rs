@@ -5,7 +5,7 @@ use super::{AccountError, Accounts};
 use crate::access::{Permission, Principal};
 use crate::clock::DAY;
 use crate::secret::{digest, draw, encode};
-use crate::store::{ApiKey, AuditRecord, BrokenChain, StoreError, User};
+use crate::store::{ApiKey, AuditRecord, BrokenChain, SaidService, ServiceWord, StoreError, User};
 use everplay_types::{CustomerId, Identity, Role};
 use serde_json::json;
 
@@ -258,6 +258,21 @@ impl Accounts {
         self.0.store.audit(&entry).await?;
         let limit = limit.clamp(1, 500);
         Ok(self.0.store.audit_log(by.customer(), before.unwrap_or(i64::MAX), limit).await?)
+    }
+
+    /// Says how much of the service there is, to all processes on this store; None takes it back. Returns the word's number.
+    pub async fn say_service(&self, by: &Principal, word: Option<&ServiceWord>) -> Result<i64, AccountError> {
+        let (action, details) = match word {
+            Some(word) => ("service.set", json!({ "level": word.level.name(), "until": word.until })),
+            None => ("service.unset", json!({})),
+        };
+        let entry = self.entry(by.customer(), by.actor(), action, "service", details);
+        Ok(self.0.store.say_service(word, &entry).await?)
+    }
+
+    /// What was said last of how much of the service there is.
+    pub async fn said_service(&self) -> Result<SaidService, AccountError> {
+        Ok(self.0.store.said_service().await?)
     }
 
     /// Follows the chain of the audit log.

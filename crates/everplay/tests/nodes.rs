@@ -1,5 +1,5 @@
-//! Limits of requests in a cluster, on a real Redis and a real PostgreSQL: one budget for all nodes, and none refused
-//! because Redis is away.
+//! What the nodes of a cluster have in common over HTTP, on a real Redis and a real PostgreSQL: one budget of requests, and
+//! none refused because Redis is away; an operator's word.
 
 #[path = "../../everplay-live/tests/servers/mod.rs"]
 mod servers;
@@ -7,6 +7,9 @@ mod servers;
 use everplay::config::StoreUrl;
 use everplay::prelude::*;
 use everplay::{App, Config, Running};
+use everplay_accounts::{Device, Permission};
+use everplay_types::CustomerId;
+use serde_json::{Value, json};
 use servers::postgres::Postgres;
 use servers::redis::Redis;
 use std::time::Instant;
@@ -107,6 +110,46 @@ async fn nodes_have_one_budget_and_answer_without_redis() {
 
     redis.restart();
     strangers.until_they_share().await;
+    for node in nodes {
+        node.stop(Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operators_word_holds_on_all_nodes() {
+    let (redis, postgres) = (Redis::start(&[]), Postgres::start());
+    let mut nodes = vec![node(&redis, &postgres).await, node(&redis, &postgres).await];
+    let device = Device { agent: "test".into(), network: "local".into() };
+    let guest = nodes[0].accounts().guest(&CustomerId::default(), Value::Null, &device).await.unwrap();
+    let scopes = [Permission::ServiceManage];
+    let key = nodes[0].accounts().create_key(&guest.identity, "operator", &scopes, None).await.unwrap().token;
+    let client = reqwest::Client::new();
+    let service = |node: &Running| format!("http://{}/admin/service", node.address());
+    let until = async |node: &Running, level: &str| {
+        let status = format!("http://{}/status", node.address());
+        let start = Instant::now();
+        loop {
+            let told: Value = client.get(&status).send().await.unwrap().json().await.unwrap();
+            if told["level"] == level {
+                return told;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "{told}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let word = json!({ "level": "maintenance", "message": "new disks" });
+    let set = client.put(service(&nodes[0])).bearer_auth(&key).json(&word).send().await.unwrap();
+    assert_eq!(set.status().as_u16(), 200);
+    let told = until(&nodes[1], "maintenance").await;
+    assert_eq!((&told["message"], &told["byOperator"]), (&json!("new disks"), &json!(true)));
+    // One that comes later keeps to it as well, and another one may take it back.
+    nodes.push(node(&redis, &postgres).await);
+    until(&nodes[2], "maintenance").await;
+    let unset = client.delete(service(&nodes[2])).bearer_auth(&key).send().await.unwrap();
+    assert_eq!(unset.status().as_u16(), 200);
+    for node in &nodes {
+        until(node, "full").await;
+    }
     for node in nodes {
         node.stop(Duration::from_secs(5)).await;
     }
