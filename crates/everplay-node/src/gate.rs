@@ -24,6 +24,8 @@ pub(crate) struct Batch {
     pub(crate) mark: bool,
     /// The newest [`Reattach`](crate::host::Reattach) of this node's sockets before it.
     pub(crate) reattached: u64,
+    /// How many [`Reattach`](crate::host::Reattach)es were taken before it.
+    pub(crate) taken: u64,
 }
 
 /// Frames that are worth a turn: fewer are written sooner than it comes.
@@ -96,6 +98,7 @@ mod tests {
             ended: false,
             mark: false,
             reattached: 0,
+            taken: 0,
         }
     }
 

@@ -70,6 +70,8 @@ pub(crate) struct Host {
     catch_up: Option<CatchUp>,
     /// The newest [`Reattach`] of this node's sockets.
     reattached: u64,
+    /// How many [`Reattach`]es were taken.
+    taken: u64,
     /// Clients whose sockets were kept are awaited.
     awaiting: bool,
     tickets: HashMap<Ticket, oneshot::Sender<Reply>>,
@@ -139,6 +141,7 @@ impl Host {
             began_at,
             catch_up: None,
             reattached: 0,
+            taken: 0,
             awaiting: false,
             tickets: HashMap::new(),
             next_ticket: 0,
@@ -351,6 +354,7 @@ impl Host {
                 ended: step.ended,
                 mark: false,
                 reattached: self.reattached,
+                taken: self.taken,
             });
         }
         if imaged {
@@ -377,8 +381,9 @@ impl Host {
     fn mark(&mut self) {
         if self.connections.any_outlive() {
             let (seq, made) = (self.journal.assigned(), Instant::now());
-            let (out, listing, reattached) = (Vec::new(), None, self.reattached);
-            self.gate.hold(Batch { seq, made, out, listing, ended: false, mark: true, reattached });
+            let (reattached, taken) = (self.reattached, self.taken);
+            let (out, listing) = (Vec::new(), None);
+            self.gate.hold(Batch { seq, made, out, listing, ended: false, mark: true, reattached, taken });
         }
     }
 
@@ -506,7 +511,8 @@ impl Host {
                 }
             }
         }
-        parcels.send(&self.entry.id, self.journal.token().epoch, batch.seq);
+        self.connections.caught_up(batch.taken);
+        self.connections.send(parcels, &self.entry.id, self.journal.token().epoch, Some(batch.seq));
         self.entry.delivered.store(batch.seq.0, Ordering::Release);
         self.entry.reattached.store(batch.reattached, Ordering::Release);
         metrics::counter!(names::FRAMES_SENT).increment(frames);
@@ -565,8 +571,9 @@ impl Host {
 
     /// Sends what belongs to no step: it says nothing of how far the journal is.
     fn send_aside(&self, parcels: Parcels) {
-        let delivered = Seq(self.entry.delivered.load(Ordering::Acquire));
-        parcels.send(&self.entry.id, self.journal.token().epoch, delivered);
+        let delivered = planted::is(Bug::TellsBeforeReattached)
+            .then(|| Seq(self.entry.delivered.load(Ordering::Acquire)));
+        self.connections.send(parcels, &self.entry.id, self.journal.token().epoch, delivered);
     }
 
     /// The journal is not ours any more, or cannot be written. What was not confirmed was not seen.

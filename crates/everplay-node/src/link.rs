@@ -75,8 +75,9 @@ pub struct RelayBatch {
     pub room: RoomId,
     /// Of the owner that speaks: a node that has heard of a later one drops the batch.
     pub epoch: Epoch,
-    /// The newest record this rests on. Who has this batch and those before it has seen all up to here.
-    pub seq: Seq,
+    /// The newest record this rests on. Who has this batch and those before it has seen all up to here. None: it says
+    /// nothing of how far the node is.
+    pub seq: Option<Seq>,
     /// In this order. Empty when there is only the position to tell.
     pub items: Vec<RelayItem>,
 }

@@ -33,6 +33,9 @@ pub enum Bug {
     ReattachesTwiceInATurn,
     /// What a room delivered before it took this node's sockets counts as given to them.
     CountsBeforeReattached,
+    /// What a room delivered before it took another node's sockets is told of as given to them, with what it says beside
+    /// its steps, too.
+    TellsBeforeReattached,
     /// A socket may join while another one that came with the same token does.
     TakesEveryJoin,
     /// Two tasks of a node take the same room over at the same time.

@@ -45,7 +45,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 30] = [
+    pub const ALL: [Planted; 31] = [
         Planted::AppendUnplaced,
         Planted::RepeatWritesAgain,
         Planted::AppendUnconfirmed,
@@ -73,6 +73,7 @@ impl Planted {
         Planted::Node(Bug::SpeaksOnLaterLinks),
         Planted::Node(Bug::ReattachesTwiceInATurn),
         Planted::Node(Bug::CountsBeforeReattached),
+        Planted::Node(Bug::TellsBeforeReattached),
         Planted::Node(Bug::TakesEveryJoin),
         Planted::Node(Bug::AdoptsTwice),
         Planted::Node(Bug::UnknownRoomIsGone),

@@ -53,6 +53,8 @@ struct Inlet {
     queue: mpsc::Sender<Command>,
     entry: Arc<RoomEntry>,
     sockets: usize,
+    /// Up to which record the node knows that its sockets were given everything: it said so, or was told.
+    told: Arc<AtomicU64>,
 }
 
 /// The sockets of one node, as rooms see them.
@@ -63,6 +65,7 @@ struct PeerRelay {
     /// The link that stands now. What a room that stood still meanwhile has for sockets as they were attached over an
     /// earlier one would tell their node that it has everything up to there.
     newest: Arc<AtomicU64>,
+    told: Arc<AtomicU64>,
     links: Arc<dyn Links>,
 }
 
@@ -76,6 +79,10 @@ impl Relay for PeerRelay {
             return;
         }
         let RelayBatch { room, epoch, seq, items } = batch;
+        if let Some(seq) = seq {
+            self.told.store(seq.0, Ordering::Release);
+        }
+        let seq = seq.unwrap_or_else(|| Seq(self.told.load(Ordering::Acquire)));
         let items = items
             .into_iter()
             .map(|item| match item {
@@ -98,10 +105,8 @@ struct GuestSink {
 impl GuestSink {
     fn send(&self, item: RelayItem) {
         // Outside of the room's steps: the position the sockets have does not change.
-        let seq = Seq(self.entry.delivered.load(Ordering::Acquire));
-        let batch =
-            RelayBatch { room: self.entry.id.clone(), epoch: self.entry.epoch(), seq, items: vec![item] };
-        self.seat.relay.batch(batch);
+        let (room, epoch) = (self.entry.id.clone(), self.entry.epoch());
+        self.seat.relay.batch(RelayBatch { room, epoch, seq: None, items: vec![item] });
     }
 }
 
@@ -161,7 +166,9 @@ impl Guests {
     ) -> Arc<dyn ClientSink> {
         let newest = inner.links.get(&peer).map(Arc::clone).unwrap_or_default();
         let link = newest.load(Ordering::Acquire);
-        let relay = Arc::new(PeerRelay { peer, link, newest, links: Arc::clone(links) });
+        let told = inner.inlets.get(&(peer, entry.id.clone())).map(|inlet| Arc::clone(&inlet.told));
+        let told = told.unwrap_or_default();
+        let relay = Arc::new(PeerRelay { peer, link, newest, told, links: Arc::clone(links) });
         Arc::new(GuestSink { seat: RelaySeat { relay, conn }, entry: Arc::clone(entry) })
     }
 
@@ -175,8 +182,8 @@ impl Guests {
         conn: ConnId,
     ) {
         let mut inner = self.0.lock();
-        let sink = Self::sink(links, &inner, peer, claim.conn, entry);
         inner.admit(peer, entry, claim.conn, conn);
+        let sink = Self::sink(links, &inner, peer, claim.conn, entry);
         let command = Command::Attach { connect: connect(claim, conn), sink };
         inner.send(peer, &entry.id, command);
     }
@@ -195,10 +202,13 @@ impl Guests {
         let mut seats = Vec::with_capacity(kept.len());
         for SeatKept { claim, acknowledged, full, inputs, input_time } in kept {
             let conn = next();
-            let sink = Self::sink(links, &inner, peer, claim.conn, entry);
             inner.admit(peer, entry, claim.conn, conn);
+            let sink = Self::sink(links, &inner, peer, claim.conn, entry);
             let connect = connect(SeatClaim { token: None, ..claim }, conn);
             seats.push(ReattachSeat { connect, sink, acknowledged, full, inputs, input_time });
+        }
+        if let Some(inlet) = inner.inlets.get(&(peer, entry.id.clone())) {
+            inlet.told.store(forwarded.0, Ordering::Release);
         }
         inner.send(peer, &entry.id, Command::Reattach(Reattach { epoch, forwarded, seats, number: 0 }));
     }
@@ -294,7 +304,7 @@ impl Inlet {
                 }
             }
         });
-        Inlet { queue, entry: Arc::clone(entry), sockets: 0 }
+        Inlet { queue, entry: Arc::clone(entry), sockets: 0, told: Arc::default() }
     }
 }
 

@@ -4,6 +4,7 @@
 //! order of the step.
 
 use crate::link::{ClientSink, Relay, RelayBatch, RelayItem, RelaySeat};
+use crate::planted::{self, Bug};
 use bytes::Bytes;
 use everplay_room::{ConnId, FrameKind};
 use everplay_types::{CloseCode, Epoch, RoomId, Seq, SessionId};
@@ -54,6 +55,8 @@ pub(super) struct Connections {
     by_conn: BTreeMap<ConnId, Connection>,
     /// How many are kept when the room's owner is gone.
     outlive: usize,
+    /// Relays whose node has yet to get what its sockets missed, by the number of its [`Reattach`](super::Reattach).
+    behind: BTreeMap<u128, u64>,
 }
 
 impl Connections {
@@ -158,6 +161,29 @@ impl Connections {
         self.drain().for_each(|connection| connection.close(code, reason.to_owned(), parcels));
     }
 
+    /// The sockets of these relays were attached again, with this number: what they missed comes with the turn that
+    /// follows, and what the room sent before that is not for them.
+    pub(super) fn are_behind(&mut self, relays: impl Iterator<Item = u128>, number: u64) {
+        if !planted::is(Bug::TellsBeforeReattached) {
+            self.behind.extend(relays.map(|relay| (relay, number)));
+        }
+    }
+
+    /// What was made after the [`Reattach`](super::Reattach) of this number leaves from now on.
+    pub(super) fn caught_up(&mut self, number: u64) {
+        if !self.behind.is_empty() {
+            self.behind.retain(|_, reattached| *reattached > number);
+        }
+    }
+
+    /// Hands out what belongs to a step, with the record it rests on; None: what belongs to no step.
+    pub(super) fn send(&self, parcels: Parcels, room: &RoomId, epoch: Epoch, seq: Option<Seq>) {
+        for Parcel { id, relay, items, .. } in parcels.0 {
+            let seq = seq.filter(|_| !self.behind.contains_key(&id));
+            relay.batch(RelayBatch { room: room.clone(), epoch, seq, items });
+        }
+    }
+
     /// Makes an entry for every node that keeps sockets of this room.
     pub(super) fn all_relays(&self, parcels: &mut Parcels) {
         for seat in self.by_conn.values().filter_map(|connection| connection.relay.as_ref()) {
@@ -208,10 +234,59 @@ impl Parcels {
             parcel.items.push(RelayItem::Frame { conns, kind, bytes: bytes.clone() });
         }
     }
+}
 
-    pub(super) fn send(self, room: &RoomId, epoch: Epoch, seq: Seq) {
-        for Parcel { relay, items, .. } in self.0 {
-            relay.batch(RelayBatch { room: room.clone(), epoch, seq, items });
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parking_lot::Mutex;
+
+    #[derive(Default)]
+    struct Positions(u128, Mutex<Vec<Option<Seq>>>);
+
+    impl Relay for Positions {
+        fn id(&self) -> u128 {
+            self.0
         }
+
+        fn batch(&self, batch: RelayBatch) {
+            self.1.lock().push(batch.seq);
+        }
+    }
+
+    struct Socket(Arc<Positions>);
+
+    impl ClientSink for Socket {
+        fn deliver(&self, kind: FrameKind, _bytes: Bytes) {
+            panic!("a {kind:?} came around the relay");
+        }
+
+        fn close(&self, _code: CloseCode, reason: &str) {
+            panic!("closed around the relay: {reason}");
+        }
+
+        fn relay(&self) -> Option<RelaySeat> {
+            Some(RelaySeat { relay: Arc::clone(&self.0) as Arc<dyn Relay>, conn: 1 })
+        }
+    }
+
+    #[test]
+    fn what_was_made_before_a_reattachment_says_nothing_of_how_far_its_node_is() {
+        let (back, stayed) =
+            (Arc::new(Positions(1, Mutex::default())), Arc::new(Positions(2, Mutex::default())));
+        let mut connections = Connections::default();
+        for (conn, relay) in [(ConnId(1), &back), (ConnId(2), &stayed)] {
+            let session = SessionId::new(format!("session{}", conn.0)).expect("an id");
+            connections.insert(conn, Connection::new(session, Arc::new(Socket(Arc::clone(relay)))));
+        }
+        connections.are_behind([1].into_iter(), 2);
+        for (seq, taken) in [(5, 1), (6, 2), (7, 2)] {
+            connections.caught_up(taken);
+            let mut parcels = Parcels::default();
+            connections.all_relays(&mut parcels);
+            connections.send(parcels, &RoomId::new("room").expect("an id"), Epoch(1), Some(Seq(seq)));
+        }
+        assert_eq!(*back.1.lock(), [None, Some(Seq(6)), Some(Seq(7))]);
+        assert_eq!(*stayed.1.lock(), [5, 6, 7].map(|seq| Some(Seq(seq))));
     }
 }

@@ -21,6 +21,9 @@ impl Host {
             return reattach.seats.into_iter().for_each(|seat| seat.sink.moved());
         }
         self.reattached = self.reattached.max(reattach.number);
+        self.taken += 1;
+        let relays = reattach.seats.iter().filter_map(|seat| seat.sink.relay());
+        self.connections.are_behind(relays.map(|seat| seat.relay.id()), self.taken);
         metrics::counter!(names::CLIENTS_REATTACHED).increment(reattach.seats.len() as u64);
         for seat in reattach.seats {
             let mut connection = Connection::new(seat.connect.session.clone(), seat.sink);

@@ -151,8 +151,10 @@ impl Relay for Gateway {
             return;
         }
         inner.epoch = batch.epoch;
-        assert!(batch.seq >= inner.forwarded, "positions rise");
-        inner.forwarded = batch.seq;
+        if let Some(seq) = batch.seq {
+            assert!(seq >= inner.forwarded, "positions rise");
+            inner.forwarded = seq;
+        }
         inner.batches.push(batch.items.len());
         for item in batch.items {
             match item {
