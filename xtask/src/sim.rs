@@ -4,10 +4,10 @@ use crate::run::run;
 use crate::workspace::cargo;
 use anyhow::Result;
 
-/// Seeds that the tests run: some two minutes of two cores.
+/// Seeds that the tests run: free of findings, as docs/simulation.md says.
 const TESTED: u32 = 2_000;
 
-/// Optimised as a release without the long link-time step: a seed takes a tenth of the time of a build for tests.
+/// Optimised as a release without the long link-time step: the nodes are most of the work.
 const PROFILE: &str = "measure";
 
 /// Hands the arguments through. Errors: something was found; how to see it again was printed.
