@@ -20,16 +20,17 @@ const SHORTEST: f64 = 20.0;
 const LONGEST: f64 = 20_000.0;
 /// Told apart also by those who do not see all colours.
 const COLOURS: [&str; 8] =
-    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7f3fbf", "#666666"];
+    ["#39ff88", "#e69f00", "#56b4e9", "#f0e442", "#cc79a7", "#d55e00", "#ffffff", "#8c9c92"];
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1480px;padding:0 1rem;\
-color:#1b1f24;background:#fff}h1{font-size:1.6rem}h2{font-size:1.2rem;margin:2.5rem 0 .3rem}pre{white-space:pre-wrap}\
-table{border-collapse:collapse;font-size:.9rem}td,th{padding:.2rem .7rem;border-bottom:1px solid #d8dee4;text-align:right}\
-td:nth-child(-n+2),th:nth-child(-n+2){text-align:left}.missed{color:#b3261e;font-weight:600}.kept{color:#1a7f37}\
-.row{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0}figcaption{font-size:.85rem;color:#57606a}\
-svg text{font:11px system-ui,sans-serif;fill:#57606a}.key{font-size:.85rem;margin:.2rem 0}.key i{display:inline-block;\
-width:.8em;height:.8em;margin:0 .3em 0 .9em;border-radius:2px}.bad{background:#ffebe9;padding:.7rem 1rem;border-radius:6px}\
-.good{background:#dafbe1;padding:.7rem 1rem;border-radius:6px}";
+color:#d7e5dc;background:#050805}h1{font-size:1.6rem}h2{font-size:1.2rem;margin:2.5rem 0 .3rem}pre{white-space:pre-wrap}\
+.table{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}td,th{padding:.2rem .7rem;text-align:right;\
+border-bottom:1px solid #1b2a20}td:nth-child(-n+2),th:nth-child(-n+2){text-align:left}.missed{color:#ff6b6b;\
+font-weight:600}.kept{color:#39ff88}.row{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;max-width:100%}\
+svg{max-width:100%;height:auto}figcaption{font-size:.85rem;color:#8fa697}svg text{font:11px system-ui,sans-serif;\
+fill:#8fa697}.key{font-size:.85rem;margin:.2rem 0}.key i{display:inline-block;width:.8em;height:.8em;\
+margin:0 .3em 0 .9em;border-radius:2px}.good,.bad{padding:.7rem 1rem;border-radius:6px;border:1px solid}\
+.good{background:#08160d;border-color:#39ff88}.bad{background:#2a0d0d;border-color:#ff6b6b}";
 
 /// The whole page.
 pub(super) fn render(report: &Report) -> String {
@@ -37,7 +38,7 @@ pub(super) fn render(report: &Report) -> String {
     let mut page = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width\"><title>everplay chaos</title><style>{STYLE}</style>\
-         <h1>A region, broken on purpose</h1><pre>{}</pre><pre class=\"{}\">{}</pre><table><tr>",
+         <h1>A region, broken on purpose</h1><pre>{}</pre><pre class=\"{}\">{}</pre><div class=\"table\"><table><tr>",
         escape(&report.head()),
         if report.is_clean() { "good" } else { "bad" },
         escape(&report.verdict()),
@@ -56,7 +57,7 @@ pub(super) fn render(report: &Report) -> String {
             push(&mut page, format_args!("<td{class}>{}</td>", escape(&cell)));
         }
     }
-    page.push_str("</tr></table>");
+    page.push_str("</tr></table></div>");
     let mut faults: Vec<&str> = Vec::new();
     for figures in &report.figures {
         if !faults.contains(&figures.fault.as_str()) {
@@ -102,7 +103,7 @@ fn figure(words: &str, inside: &str) -> String {
     let (right, bottom) = (WIDTH - 6.0, HEIGHT - BELOW);
     format!(
         "<figure><svg width=\"{WIDTH}\" height=\"{HEIGHT}\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
-         aria-label=\"{words}\"><path d=\"M{LEFT} 6V{bottom}H{right}\" fill=\"none\" stroke=\"#8c959f\"/>{inside}</svg>\
+         aria-label=\"{words}\"><path d=\"M{LEFT} 6V{bottom}H{right}\" fill=\"none\" stroke=\"#3c5646\"/>{inside}</svg>\
          <figcaption>{words}</figcaption></figure>"
     )
 }
@@ -130,16 +131,16 @@ fn timeline(pictures: &[&Picture]) -> String {
     let mut inside = String::new();
     for picture in pictures.iter().take(60) {
         let points = picture.frames.iter().enumerate().map(|(slot, frames)| place(slot, f64::from(*frames)));
-        inside += &line(points, "#0072b2", "stroke-opacity=\".15\"");
+        inside += &line(points, COLOURS[0], "stroke-opacity=\".15\"");
     }
     let mean = |slot: usize| {
         let sum: f64 =
             pictures.iter().filter_map(|picture| picture.frames.get(slot)).map(|n| f64::from(*n)).sum();
         sum / pictures.len() as f64
     };
-    inside += &line((0..slots).map(|slot| place(slot, mean(slot))), "#0072b2", "stroke-width=\"1.6\"");
+    inside += &line((0..slots).map(|slot| place(slot, mean(slot))), COLOURS[0], "stroke-width=\"1.6\"");
     let moment = BEFORE / (slots - 1) as f64;
-    inside += &line([(moment, 0.0), (moment, 1.0)].into_iter(), "#b3261e", "stroke-dasharray=\"4 3\"");
+    inside += &line([(moment, 0.0), (moment, 1.0)].into_iter(), "#ff6b6b", "stroke-dasharray=\"4 3\"");
     let last = (slots as f64 - BEFORE) * SLOT;
     for second in [-1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0] {
         if second <= last {
