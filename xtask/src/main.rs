@@ -13,6 +13,7 @@ mod fuzz;
 mod lanes;
 mod npm;
 mod play;
+mod python;
 mod run;
 mod sim;
 mod tidy;

@@ -5,10 +5,10 @@
 //! staff is refused, in the form that the document says; the routes of a WebSocket are left out.
 
 use super::page::{Scratch, Server, answer, free_port};
-use crate::run::{find_program, run, seconds};
+use crate::python;
+use crate::run::{run, seconds};
 use crate::workspace::{Workspace, cargo};
 use anyhow::{Context, Result, bail, ensure};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ const CHECKS: &str =
     "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
 
 pub(super) fn lane(workspace: &Workspace) -> Result<()> {
-    let program = schemathesis(workspace)?;
+    let program = python::program(workspace, "schemathesis", &[PACKAGE])?;
     run(cargo().args(["build", "--package", "everplay-server"]))?;
     let port = free_port()?;
     let data = Scratch::new(workspace, "contract")?;
@@ -66,20 +66,4 @@ pub(super) fn lane(workspace: &Workspace) -> Result<()> {
     ensure!(tried.success(), "the server does not keep to its API document ({tried})");
     ensure!(ended.success(), "the server did not end well: {ended}");
     Ok(())
-}
-
-/// The program, installed when it is not there.
-fn schemathesis(workspace: &Workspace) -> Result<PathBuf> {
-    let folder = workspace.scratch().join("schemathesis");
-    let program = folder.join("bin/schemathesis");
-    let marked = folder.join(PACKAGE);
-    if program.is_file() && marked.is_file() {
-        return Ok(program);
-    }
-    let python =
-        find_program("python3").context("python3 is missing: the API's contract is tried with it")?;
-    run(Command::new(python).args(["-m", "venv"]).arg(&folder))?;
-    run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", PACKAGE]))?;
-    std::fs::write(marked, "").context("the scratch folder cannot be written")?;
-    Ok(program)
 }
