@@ -57,7 +57,7 @@ pub fn routes(services: GameServices) -> OpenApiRouter {
         .with_state(services)
 }
 
-/// Whether a WebSocket handshake at this path is for [`routes`].
+/// Whether a WebSocket handshake at this path is for [`routes()`].
 pub fn takes_socket(path: &str) -> bool {
     let id = path.strip_prefix("/games/").and_then(|rest| rest.strip_suffix("/live"));
     id.is_some_and(|id| !id.is_empty() && !id.contains('/'))
