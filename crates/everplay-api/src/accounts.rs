@@ -5,10 +5,9 @@ mod problems;
 mod profiles;
 mod staff;
 
-use crate::error::timestamp;
 use crate::{Authenticate, BoxFuture, Rejected};
 use everplay_accounts::{Accounts, Principal, Unverified};
-use std::time::{Duration, UNIX_EPOCH};
+use everplay_types::timestamp;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use own::{Account, AccountLogin};
@@ -36,5 +35,5 @@ impl Authenticate for Accounts {
 
 /// Milliseconds since 1970 as answers tell them.
 pub(crate) fn time(at: i64) -> String {
-    timestamp(UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap_or_default()))
+    timestamp(u64::try_from(at).unwrap_or_default())
 }

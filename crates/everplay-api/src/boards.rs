@@ -2,16 +2,16 @@
 //!
 //! All of it is read from memory; answers say how old they are, and are marked stale while the store is away.
 
-use crate::{Allowed, ApiError, Json, MaybePlayer, Path, Query, need, timestamp};
+use crate::{Allowed, ApiError, Json, MaybePlayer, Path, Query, need};
 use axum::extract::State;
 use axum::http::StatusCode;
 use everplay_accounts::Principal;
 use everplay_boards as boards;
 use everplay_boards::{Board, Boards, GameResult, Order, ResultPlayer, Scope, Source};
-use everplay_types::{CustomerId, MAX_ID_LEN};
+use everplay_types::{CustomerId, MAX_ID_LEN, timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -261,7 +261,7 @@ impl From<boards::BoardPage> for Leaderboard {
             offset: page.offset,
             total: page.total,
             stale: page.fresh.stale,
-            as_of: date(page.fresh.as_of),
+            as_of: timestamp(page.fresh.as_of),
         }
     }
 }
@@ -281,10 +281,6 @@ impl From<boards::StatsRow> for UserGameStats {
             rating_deviation: Some(row.rating_deviation),
         }
     }
-}
-
-fn date(ms: u64) -> String {
-    timestamp(UNIX_EPOCH + Duration::from_millis(ms))
 }
 
 fn customer(who: MaybePlayer) -> CustomerId {
@@ -480,7 +476,7 @@ async fn stats(
     let fresh = boards.fresh();
     let (overall, games) = found.map(|stats| (stats.overall.into(), stats.games)).unwrap_or_default();
     let games = games.into_iter().map(|(game, row)| (game, row.into())).collect();
-    Ok(Json(UserStats { user_id: id, overall, games, stale: fresh.stale, as_of: date(fresh.as_of) }))
+    Ok(Json(UserStats { user_id: id, overall, games, stale: fresh.stale, as_of: timestamp(fresh.as_of) }))
 }
 
 /// Whose, and of which customer.

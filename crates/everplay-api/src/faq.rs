@@ -1,14 +1,13 @@
 //! Answers to common questions: for everybody to read and search, for agents to write.
 
-use crate::error::timestamp;
 use crate::tickets::TicketCategory;
 use crate::{Allowed, ApiError, Json, MaybePlayer, Path, Query, need};
 use axum::extract::State;
 use axum::http::StatusCode;
 use everplay_support::{Category, Faq, FaqArticle as Article, FaqError, LIMITS, NewArticle};
+use everplay_types::timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::time::{Duration, UNIX_EPOCH};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -129,7 +128,7 @@ impl From<Article> for FaqArticle {
             category: article.category.into(),
             words: article.words,
             text: article.text,
-            updated_at: article.updated_at.map(|at| timestamp(UNIX_EPOCH + Duration::from_millis(at))),
+            updated_at: article.updated_at.map(timestamp),
             version: article.version,
         }
     }

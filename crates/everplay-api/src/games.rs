@@ -12,18 +12,17 @@ mod tables;
 
 pub use tables::{Following, GameNow, Stage, TableError, Tables, Wish};
 
-use crate::error::timestamp;
 use crate::identity::Authenticate;
 use crate::{ApiError, Json, MaybePlayer, Path, Query};
 use axum::extract::State;
 use everplay_records::{
     Cursor, GameId, GamePlayer, GameStatus, Games, MAX_PAGE, Paging, PlayedGame, StoreError,
 };
-use everplay_types::{CustomerId, Identity, MAX_ID_LEN};
+use everplay_types::{CustomerId, Identity, MAX_ID_LEN, timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -201,10 +200,6 @@ impl From<StoreError> for ApiError {
     }
 }
 
-fn time(ms: u64) -> String {
-    timestamp(UNIX_EPOCH + Duration::from_millis(ms))
-}
-
 /// Rows of a square board; other boards are one row.
 fn rows(board: Vec<Option<String>>) -> Vec<Vec<Option<String>>> {
     let side = board.len().isqrt();
@@ -250,8 +245,8 @@ impl Game {
             reason: game.reason,
             moves: moves.into_iter().map(played).collect(),
             clock: None,
-            created_at: time(game.created_at),
-            updated_at: time(game.updated_at),
+            created_at: timestamp(game.created_at),
+            updated_at: timestamp(game.updated_at),
         }
     }
 
@@ -280,8 +275,8 @@ impl Game {
             reason: now.reason.clone(),
             moves: now.moves.iter().enumerate().map(played).collect(),
             clock: now.clock,
-            created_at: time(now.created_at),
-            updated_at: time(now.updated_at),
+            created_at: timestamp(now.created_at),
+            updated_at: timestamp(now.updated_at),
         }
     }
 }
@@ -362,8 +357,8 @@ async fn history(
             mark: line.mark,
             status: line.status,
             winner: line.winner,
-            created_at: time(line.created_at),
-            updated_at: time(line.updated_at),
+            created_at: timestamp(line.created_at),
+            updated_at: timestamp(line.updated_at),
         })
     };
     let page = page.try_map(line)?;

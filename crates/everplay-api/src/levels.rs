@@ -11,11 +11,12 @@
 //! operator's word stands above what is seen until it is taken back; it is kept beside the accounts, so that it holds in all
 //! servers on that store and over their starts.
 
+use crate::accounts::time;
 use crate::error::timestamp;
 use crate::{Allowed, ApiError, Json, need};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use everplay_accounts::{Accounts, SaidService, ServiceWord};
+use everplay_accounts::{Accounts, Clock, SaidService, ServiceWord};
 use everplay_types::ServiceLevel;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -95,7 +96,8 @@ struct Inner {
 struct Told {
     level: ServiceLevel,
     message: String,
-    until: Option<SystemTime>,
+    /// Milliseconds since 1970.
+    until: Option<i64>,
     by_operator: bool,
     since: SystemTime,
 }
@@ -138,7 +140,7 @@ impl Levels {
         ServiceStatus {
             level: told.level,
             message: told.message,
-            until: told.until.map(timestamp),
+            until: told.until.map(time),
             by_operator: told.by_operator,
             since: timestamp(told.since),
         }
@@ -180,7 +182,7 @@ impl Levels {
 
     fn tell(&self, weighed: &Weighed) {
         let (level, message, until) = match &weighed.said.word {
-            Some(word) => (word.level, word.message.clone(), word.until.map(moment)),
+            Some(word) => (word.level, word.message.clone(), word.until),
             None => (weighed.seen.0, weighed.seen.1.to_owned(), None),
         };
         let by_operator = weighed.said.word.is_some();
@@ -211,11 +213,12 @@ impl Levels {
         if spared {
             return Ok(());
         }
-        let until = told.until.and_then(|until| until.duration_since(SystemTime::now()).ok());
+        let left = told.until.and_then(|until| u64::try_from(until - Clock::system().now()).ok());
         let mut refusal = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message).details(json!({
-            "level": told.level.name(), "message": told.message, "until": told.until.map(timestamp),
+            "level": told.level.name(), "message": told.message, "until": told.until.map(time),
         }));
-        refusal.retry_after = Some(until.unwrap_or(Duration::from_secs(10)).min(Duration::from_secs(3600)));
+        let left = left.map_or(Duration::from_secs(10), Duration::from_millis);
+        refusal.retry_after = Some(left.min(Duration::from_secs(3600)));
         Err(refusal)
     }
 
@@ -224,11 +227,6 @@ impl Levels {
         let name = HeaderValue::from_static(self.level().name());
         headers.insert(HeaderName::from_static("everplay-service"), name);
     }
-}
-
-/// Milliseconds since 1970 as a time.
-fn moment(at: i64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap_or_default())
 }
 
 /// The routes: `GET /status`, `PUT` and `DELETE /admin/service`. Words are kept in the store of `accounts`.
@@ -280,11 +278,7 @@ async fn set(
     if word.seconds.is_some_and(|seconds| !(1..=604_800).contains(&seconds)) {
         return Err(ApiError::invalid_field("seconds", "1 to 604,800"));
     }
-    let until = word.seconds.map(|seconds| {
-        let until = SystemTime::now() + Duration::from_secs(seconds.into());
-        let since = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    });
+    let until = word.seconds.map(|seconds| Clock::system().now() + 1_000 * i64::from(seconds));
     let word = ServiceWord { level: word.level, message: word.message, until };
     let version = accounts.say_service(&by, Some(&word)).await?;
     levels.hear(SaidService { version, word: Some(word) });
@@ -344,11 +338,10 @@ mod tests {
     #[test]
     fn an_operators_word_stands_until_it_is_taken_back() {
         let levels = Levels::default();
-        let until = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() + 60_000;
         let word = ServiceWord {
             level: ServiceLevel::Maintenance,
             message: "new disks".into(),
-            until: Some(i64::try_from(until).unwrap()),
+            until: Some(Clock::system().now() + 60_000),
         };
         levels.hear(SaidService { version: 2, word: Some(word) });
         levels.hear(SaidService { version: 1, word: None });

@@ -5,7 +5,6 @@
 
 mod forms;
 
-use crate::error::timestamp;
 use crate::identity::permit;
 use crate::{ApiError, Json, Path, Player, Query, Who};
 use axum::extract::State;
@@ -13,11 +12,10 @@ use axum::http::StatusCode;
 use everplay_accounts::{Permission, Principal};
 use everplay_records::{Cursor, Reply, Ticket as Kept};
 use everplay_support::{Desk, DeskError, Faq, Filter, Side, Status, now_ms};
-use everplay_types::CustomerId;
+use everplay_types::{CustomerId, timestamp};
 use forms::{ChangedTicket, OpenedTicket, TicketQuery, WrittenReply};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::time::{Duration, UNIX_EPOCH};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -196,10 +194,6 @@ impl From<DeskError> for ApiError {
     }
 }
 
-fn time(ms: u64) -> String {
-    timestamp(UNIX_EPOCH + Duration::from_millis(ms))
-}
-
 fn page_size(limit: Option<u32>) -> Result<u32, ApiError> {
     let limit = limit.unwrap_or(PAGE);
     if (1..=MAX_PAGE).contains(&limit) {
@@ -269,9 +263,9 @@ impl Support {
                 seq: game.seq,
                 number: game.game,
             }),
-            created_at: time(kept.created_at),
-            updated_at: time(kept.updated_at),
-            due_at: (status != Status::Closed).then(|| time(kept.due_at)),
+            created_at: timestamp(kept.created_at),
+            updated_at: timestamp(kept.updated_at),
+            due_at: (status != Status::Closed).then(|| timestamp(kept.due_at)),
             overdue: more.overdue,
             escalations: more.escalations,
             replies: match side {
@@ -303,7 +297,7 @@ fn said(side: &Side, author: &str, reply: Reply) -> TicketReply {
         by: Some(reply.by).filter(|_| from_player || matches!(side, Side::Agent(_))),
         text: reply.text,
         internal: reply.internal,
-        at: time(reply.at),
+        at: timestamp(reply.at),
     }
 }
 
