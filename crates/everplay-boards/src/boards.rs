@@ -1,7 +1,7 @@
 //! The service: counts through the store, reads from memory, follows what other processes count.
 
 use crate::heads::Heads;
-use crate::model::{Board, BoardPage, BoardRow, Fresh, Model, PlayerStats};
+use crate::model::{Board, BoardPage, BoardRow, Fresh, Model, Part, PlayerStats};
 use crate::standing::{GameResult, Standing};
 use crate::store::{BoardStore, Profile, StoreError, Taken};
 use everplay_types::CustomerId;
@@ -115,14 +115,12 @@ impl Boards {
     pub fn page(&self, customer: &CustomerId, board: &Board, offset: u64, limit: u32) -> BoardPage {
         let fresh = self.fresh();
         if offset + u64::from(limit) <= u64::from(Heads::ROWS) {
-            let head = self
-                .shared
-                .heads
-                .get(customer, board, || self.shared.page(customer, board, 0, Heads::ROWS, fresh));
+            let shared = &self.shared;
+            let head = shared.heads.get(customer, board, || shared.page(customer, board, 0, Heads::ROWS));
             let rows = head.rows.iter().skip(offset as usize).take(limit as usize).cloned().collect();
             return BoardPage { rows, offset, total: head.total, fresh };
         }
-        self.shared.page(customer, board, offset, limit, fresh)
+        self.shared.page(customer, board, offset, limit).at(fresh)
     }
 
     /// A player's row with up to `each_side` rows before and after it. None: the player is not on this board.
@@ -133,7 +131,7 @@ impl Boards {
         player: &str,
         each_side: u32,
     ) -> Option<BoardPage> {
-        self.shared.model(customer)?.read().around(board, player, each_side, self.fresh())
+        Some(self.shared.model(customer)?.read().around(board, player, each_side)?.at(self.fresh()))
     }
 
     /// A player's row. None: the player is not on this board.
@@ -180,18 +178,17 @@ impl Shared {
         answer
     }
 
-    fn page(&self, customer: &CustomerId, board: &Board, offset: u64, limit: u32, fresh: Fresh) -> BoardPage {
+    fn page(&self, customer: &CustomerId, board: &Board, offset: u64, limit: u32) -> Part {
         match self.model(customer) {
-            Some(model) => model.read().page(board, offset, limit, fresh),
-            None => BoardPage { rows: Vec::new(), offset, total: 0, fresh },
+            Some(model) => model.read().page(board, offset, limit),
+            None => Part::none(offset),
         }
     }
 
     fn put(&self, standings: &[Standing]) {
         self.put_into_models(standings);
         if !standings.is_empty() {
-            let fresh = Fresh { stale: false, as_of: 0 };
-            self.heads.renew(|customer, board| self.page(customer, board, 0, Heads::ROWS, fresh));
+            self.heads.renew(|customer, board| self.page(customer, board, 0, Heads::ROWS));
         }
     }
 

@@ -6,7 +6,7 @@
 //!
 //! Invariant: once a put has returned, no top from before it is given out.
 
-use crate::model::{Board, BoardPage};
+use crate::model::{Board, Part};
 use everplay_types::CustomerId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ struct Kept {
 
 #[derive(Debug)]
 struct Head {
-    page: Arc<BoardPage>,
+    page: Arc<Part>,
     asked: Instant,
 }
 
@@ -45,12 +45,7 @@ impl Heads {
     pub(crate) const ROWS: u32 = 200;
 
     /// The top of a board, made by `read` if it is not there.
-    pub(crate) fn get(
-        &self,
-        customer: &CustomerId,
-        board: &Board,
-        read: impl FnOnce() -> BoardPage,
-    ) -> Arc<BoardPage> {
+    pub(crate) fn get(&self, customer: &CustomerId, board: &Board, read: impl FnOnce() -> Part) -> Arc<Part> {
         let key = (customer.clone(), board.clone());
         let renewed = {
             let mut kept = self.kept.lock();
@@ -69,7 +64,7 @@ impl Heads {
     }
 
     /// Standings were put: makes every top anew that is asked for.
-    pub(crate) fn renew(&self, read: impl Fn(&CustomerId, &Board) -> BoardPage) {
+    pub(crate) fn renew(&self, read: impl Fn(&CustomerId, &Board) -> Part) {
         let _renewing = self.renewing.lock();
         let wanted: Vec<Key> = {
             let mut kept = self.kept.lock();

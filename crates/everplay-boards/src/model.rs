@@ -88,6 +88,25 @@ pub struct BoardPage {
     pub fresh: Fresh,
 }
 
+/// The same, without its age.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) rows: Vec<BoardRow>,
+    pub(crate) offset: u64,
+    pub(crate) total: u64,
+}
+
+impl Part {
+    /// Of a board on which nobody stands.
+    pub(crate) fn none(offset: u64) -> Self {
+        Part { rows: Vec::new(), offset, total: 0 }
+    }
+
+    pub(crate) fn at(self, fresh: Fresh) -> BoardPage {
+        BoardPage { rows: self.rows, offset: self.offset, total: self.total, fresh }
+    }
+}
+
 /// What one player has done.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -279,10 +298,8 @@ impl Model {
     }
 
     /// Rows from a place on.
-    pub(crate) fn page(&self, board: &Board, offset: u64, limit: u32, fresh: Fresh) -> BoardPage {
-        let Some((scope, ranking)) = self.ranking(board) else {
-            return BoardPage { rows: Vec::new(), offset, total: 0, fresh };
-        };
+    pub(crate) fn page(&self, board: &Board, offset: u64, limit: u32) -> Part {
+        let Some((scope, ranking)) = self.ranking(board) else { return Part::none(offset) };
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         let mut rows: Vec<BoardRow> = Vec::with_capacity(limit as usize);
         let mut last = None;
@@ -296,21 +313,15 @@ impl Model {
             last = Some((score, rank));
             rows.extend(scope.slots.get(&who).map(|slot| self.row(rank, who, slot)));
         }
-        BoardPage { rows, offset, total: ranking.len() as u64, fresh }
+        Part { rows, offset, total: ranking.len() as u64 }
     }
 
     /// Rows around a player; None: the player does not stand on this board.
-    pub(crate) fn around(
-        &self,
-        board: &Board,
-        player: &str,
-        each_side: u32,
-        fresh: Fresh,
-    ) -> Option<BoardPage> {
+    pub(crate) fn around(&self, board: &Board, player: &str, each_side: u32) -> Option<Part> {
         let (ranking, score, tie, _) = self.seat(board, player)?;
         let offset = ranking.place(score, tie).saturating_sub(each_side as usize);
         let before = ranking.place(score, tie) - offset;
-        Some(self.page(board, offset as u64, before as u32 + 1 + each_side, fresh))
+        Some(self.page(board, offset as u64, before as u32 + 1 + each_side))
     }
 
     /// A player's own row.
