@@ -5,6 +5,7 @@
 
 mod contract;
 mod page;
+mod server;
 mod setup;
 
 use crate::npm;

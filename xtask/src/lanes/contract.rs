@@ -4,14 +4,13 @@
 //! The requests are Schemathesis's (PyPI), installed into the scratch folder once. They are asked as a guest, so what is for
 //! staff is refused, in the form that the document says; the routes of a WebSocket are left out.
 
-use super::page::{Scratch, Server, answer, free_port};
+use super::server::{Scratch, Server, free_port};
 use crate::python;
-use crate::run::{run, seconds};
+use crate::run::run;
 use crate::workspace::{Workspace, cargo};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// One version: another one finds other things on another day.
 const PACKAGE: &str = "schemathesis==4.32.5";
@@ -36,17 +35,9 @@ pub(super) fn lane(workspace: &Workspace) -> Result<()> {
         .stdout(Stdio::null())
         .spawn()
         .context("the server does not start")?;
-    let server = Server::of(child);
-    let start = Instant::now();
-    let guest = loop {
-        match answer(port, "POST", "/auth/anonymous", Some("{}")) {
-            Ok(guest) if guest.starts_with("HTTP/1.1 200 ") => break guest,
-            Ok(refused) if start.elapsed() > START => bail!("no guest: {refused}"),
-            Err(error) if start.elapsed() > START => return Err(error.context("the server did not answer")),
-            Ok(_) | Err(_) => thread::sleep(Duration::from_millis(100)),
-        }
-    };
-    println!("it answered after {}", seconds(start.elapsed()));
+    let mut server = Server::of(child, port);
+    let guest = server.first_answer("POST", "/auth/anonymous", Some("{}"), START)?;
+    ensure!(guest.starts_with("HTTP/1.1 200 "), "no guest: {guest}");
     let token = guest
         .split_once("\"token\":\"")
         .and_then(|(_, rest)| rest.split_once('"'))
