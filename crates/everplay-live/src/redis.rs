@@ -144,6 +144,13 @@ impl RedisLiveStore {
     }
 }
 
+/// A function of the library and how many keys follow.
+fn call(name: &str, keys: u8) -> Cmd {
+    let mut command = Cmd::new();
+    command.arg("FCALL").arg(keys::function(name)).arg(keys);
+    command
+}
+
 impl Shared {
     fn place(&self, room: &RoomKey) -> Place {
         Place::of_room(&self.options.prefix, room)
@@ -155,14 +162,8 @@ impl Shared {
 
     /// A function about a room: its name, its keys and whether replicas are waited for.
     fn function(&self, name: &str, place: &Place) -> Cmd {
-        let mut command = self.call(name, 2);
+        let mut command = call(name, 2);
         command.arg(place.head()).arg(place.journal()).arg(self.sync());
-        command
-    }
-
-    fn call(&self, name: &str, keys: u8) -> Cmd {
-        let mut command = Cmd::new();
-        command.arg("FCALL").arg(keys::function(name)).arg(keys);
         command
     }
 
@@ -171,7 +172,7 @@ impl Shared {
     }
 
     fn enlist(&self, name: &str, key: &str, member: &str) -> Cmd {
-        let mut command = self.call(name, 1);
+        let mut command = call(name, 1);
         command.arg(key).arg(self.sync()).arg(member);
         command
     }
@@ -527,7 +528,7 @@ impl RedisLiveStore {
             record::encode(&image, &mut framed);
         }
         let pointer = format!("{}:{chain}", reply::position(seq));
-        let mut stage = shared.call("stage", 3);
+        let mut stage = call("stage", 3);
         stage.arg(place.head()).arg(place.journal()).arg(place.image(&pointer)).arg(shared.sync());
         let mut publish = shared.function("publish", &place);
         for command in [&mut stage, &mut publish] {
@@ -684,7 +685,7 @@ impl Shared {
     }
 
     async fn members(&self, slot: u16, key: &str) -> Result<Vec<String>, RoomError> {
-        let mut command = self.call("members", 1);
+        let mut command = call("members", 1);
         command.arg(key).arg(self.sync());
         match self.look(slot, command).await? {
             Answer::Names(names) => Ok(names),

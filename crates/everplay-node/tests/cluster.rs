@@ -3,12 +3,11 @@
 mod common;
 
 use common::hub::Hub;
-use common::{Player, Stores, join_with, kinds_of_version, options};
-use everplay_node::{Handle, Method, MoveError, Node};
-use everplay_types::{Incarnation, ProcessId};
+use common::{Player, Stores, join_with, kinds_of_version};
+use everplay_node::{Handle, Method, MoveError};
+use everplay_types::Incarnation;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Nodes that know each other.
@@ -27,16 +26,7 @@ impl Region {
     }
 
     async fn node_of_version(&self, number: u8, version: u32) -> Handle {
-        let options = everplay_node::Options {
-            process_id: ProcessId::new(format!("p{number}")).expect("an id"),
-            ..options()
-        };
-        let live = Arc::new(self.stores.live.clone());
-        let arbiter = Arc::new(self.stores.arbiter.clone());
-        let node =
-            Node::start_in_cluster(options, kinds_of_version(version), live, arbiter, self.hub.parts(number));
-        node.restore().await.expect("it joins");
-        node
+        self.hub.node(&self.stores, number, kinds_of_version(version)).await
     }
 
     /// As SIGKILL: its tasks stop, its links break.

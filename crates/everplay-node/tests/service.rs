@@ -5,10 +5,9 @@ mod common;
 use common::hub::Hub;
 use common::*;
 use everplay_live::Fault;
-use everplay_node::{Handle, Method, Node};
-use everplay_types::{Incarnation, ProcessId, ServiceLevel};
+use everplay_node::Method;
+use everplay_types::{Incarnation, ServiceLevel};
 use serde_json::json;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Waits until the player's state says that the room was told exactly this.
@@ -98,22 +97,13 @@ async fn a_room_that_fails_is_told_once_more_what_it_forgot() {
     told(&ann, &[Limited]).await;
 }
 
-async fn node_of(hub: &Hub, stores: &Stores, number: u8) -> Handle {
-    let process_id = ProcessId::new(format!("p{number}")).expect("an id");
-    let options = everplay_node::Options { process_id, ..options() };
-    let (live, arbiter) = (Arc::new(stores.live.clone()), Arc::new(stores.arbiter.clone()));
-    let node = Node::start_in_cluster(options, kinds(), live, arbiter, hub.parts(number));
-    node.restore().await.expect("it joins");
-    node
-}
-
 #[tokio::test]
 async fn a_room_that_changes_its_node_hears_what_holds_there() {
     use ServiceLevel::{Full, Limited, Maintenance};
     let (hub, stores) = (Hub::default(), Stores::new());
-    let a = node_of(&hub, &stores, 1).await;
+    let a = hub.node(&stores, 1, kinds()).await;
     let player = join_with(&a, Method::Create, "counter", json!({})).await;
-    let b = node_of(&hub, &stores, 2).await;
+    let b = hub.node(&stores, 2, kinds()).await;
     b.set_service(Limited);
     told(&player, &[]).await;
     let room = player.seat.room_id.clone();

@@ -288,9 +288,9 @@ pub(crate) async fn feed(node: Handle, boards: Boards) {
         }
         for info in node.rooms().into_iter().filter(|info| info.kind == NAME) {
             // One client is the feeder itself, or somebody who is about to join.
-            let (node, boards, room) = (node.clone(), boards.clone(), info.id.clone());
+            let room = info.id.clone();
             fed.entry(info.id)
-                .or_insert_with(|| feeders.spawn(async move { Feeder::run(node, boards, room).await }));
+                .or_insert_with(|| feeders.spawn(Feeder::run(node.clone(), boards.clone(), room)));
         }
     }
 }

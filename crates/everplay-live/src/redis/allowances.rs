@@ -8,7 +8,7 @@ use super::keys;
 use super::lane::{self, Call, Entrance, Job, Outcome};
 use super::options::{Durability, RedisOptions};
 use crate::{Allowance, Allowances, Bucket, Pending, Unavailable};
-use ::redis::{Cmd, Value};
+use ::redis::Value;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -56,8 +56,8 @@ impl Allowances for RedisAllowances {
     fn take(&self, name: &str, bucket: Bucket) -> Pending<Result<Allowance, Unavailable>> {
         let (slot, key) = keys::allowance(&self.prefix, name);
         let fill = u64::try_from(bucket.fills_in.as_micros().max(1)).unwrap_or(u64::MAX);
-        let mut command = Cmd::new();
-        command.arg("FCALL").arg(keys::function("take")).arg(1).arg(key).arg(bucket.size).arg(fill);
+        let mut command = super::call("take", 1);
+        command.arg(key).arg(bucket.size).arg(fill);
         let (answer, waiting) = oneshot::channel();
         let bytes = command.get_packed_command().len();
         // Nobody waits any more when sending fails.

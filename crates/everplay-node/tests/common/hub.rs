@@ -1,9 +1,10 @@
 //! Links between nodes of one process: ordered, instant, and cut or killed on demand.
 
+use super::{Stores, options};
 use bytes::Bytes;
 use everplay_cluster::{LinkEvent, Links, SendError, Timing};
 use everplay_live::NodeRow;
-use everplay_node::ClusterParts;
+use everplay_node::{ClusterParts, Handle, Kind, Node, Options};
 use everplay_types::{Incarnation, ProcessId};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +66,16 @@ impl Inner {
 }
 
 impl Hub {
+    /// A node of this number on these stores, once it has joined the others.
+    pub(crate) async fn node(&self, stores: &Stores, number: u8, kinds: Vec<Kind>) -> Handle {
+        let process_id = ProcessId::new(format!("p{number}")).expect("an id");
+        let options = Options { process_id, ..options() };
+        let (live, arbiter) = (Arc::new(stores.live.clone()), Arc::new(stores.arbiter.clone()));
+        let node = Node::start_in_cluster(options, kinds, live, arbiter, self.parts(number));
+        node.restore().await.expect("it joins");
+        node
+    }
+
     /// A new node's end.
     pub(crate) fn parts(&self, number: u8) -> ClusterParts {
         let me = Incarnation([number; 16]);
