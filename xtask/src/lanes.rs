@@ -9,7 +9,6 @@ mod server;
 mod setup;
 
 use crate::npm;
-use crate::python;
 use crate::run::{Report, find_program, run};
 use crate::tidy;
 use crate::web;
@@ -41,11 +40,6 @@ const LANES: &[Lane] = &[
         name: "websocket",
         shows: "the listener speaks WebSocket as the Autobahn cases demand",
         run: websocket,
-    },
-    Lane {
-        name: "records",
-        shows: "games and tickets are kept by a server that speaks DynamoDB",
-        run: records,
     },
     Lane {
         name: "contract",
@@ -103,7 +97,7 @@ fn rust(workspace: &Workspace) -> Result<()> {
     } else {
         command.args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]);
     }
-    run(&mut command)
+    run(command.env("MINISTACK", setup::dynamodb(workspace)?))
 }
 
 /// The schema crate asks the official decoders what they read.
@@ -113,14 +107,6 @@ fn official_packages(workspace: &Workspace) -> Result<()> {
         npm::install(folder)?;
     }
     Ok(())
-}
-
-/// The record store on DynamoDB, which the other lanes are built without.
-fn records(workspace: &Workspace) -> Result<()> {
-    let server = python::program(workspace, "ministack", &["ministack==1.5.33", "cryptography==50.0.2"])?;
-    let mut command = cargo();
-    command.args(["test", "--package", "everplay-records", "--features", "dynamodb", "--test", "dynamodb"]);
-    run(command.env("MINISTACK", server))
 }
 
 fn doc(_: &Workspace) -> Result<()> {

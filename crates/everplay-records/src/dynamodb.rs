@@ -1,5 +1,8 @@
 //! The adapter for DynamoDB, and for whatever speaks like it.
 //!
+//! A server at an `http://` address is one for development: where the environment names neither a region nor
+//! credentials, made-up ones will do for it. AWS itself is asked over `https://` only, with what is really there.
+//!
 //! One write is one conditional `PutItem` or `DeleteItem`; several are one `TransactWriteItems`. Reads of a table are
 //! strongly consistent; queries of an index are not, because DynamoDB's indexes are not. The SDK repeats nothing by
 //! itself: [`Guarded`](crate::Guarded) does, and knows which outcome was unknown.
@@ -15,6 +18,9 @@ use crate::{
     Attribute, Condition, Cursor, Item, Key, Page, Pending, Query, RecordStore, Sort, StoreError, Table,
     Write, WriteError,
 };
+use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::meta::region::RegionProviderChain;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -60,6 +66,13 @@ pub struct DynamoRecordStore {
 const TRY: Duration = Duration::from_secs(5);
 /// Longest time to connect.
 const CONNECT: Duration = Duration::from_secs(2);
+/// The region of a server for development, whose environment names none.
+const LOCAL_REGION: &str = "us-east-1";
+
+/// Whether this is the address of a server for development.
+fn is_local(endpoint: &str) -> bool {
+    endpoint.starts_with("http://")
+}
 
 impl DynamoRecordStore {
     /// Prepares the connection; nothing is sent yet.
@@ -67,11 +80,21 @@ impl DynamoRecordStore {
         let mut loader = aws_config::from_env()
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().operation_timeout(TRY).connect_timeout(CONNECT).build());
+        let local = options.endpoint.as_deref().is_some_and(is_local);
         if let Some(region) = options.region {
             loader = loader.region(Region::new(region));
+        } else if local {
+            // Not the machine's own service: it is asked over the network, and need not be there.
+            let named = EnvironmentVariableRegionProvider::new();
+            loader = loader.region(RegionProviderChain::first_try(named).or_else(LOCAL_REGION));
         }
         if let Some((key, secret)) = options.credentials {
             loader = loader.credentials_provider(Credentials::new(key, secret, None, None, "options"));
+        } else if local {
+            let made_up = Credentials::new("local", "local", None, None, "made up");
+            let found = EnvironmentVariableCredentialsProvider::new();
+            let chain = CredentialsProviderChain::first_try("Environment", found).or_else("Local", made_up);
+            loader = loader.credentials_provider(chain);
         }
         if let Some(endpoint) = options.endpoint {
             loader = loader.endpoint_url(endpoint);
@@ -81,6 +104,17 @@ impl DynamoRecordStore {
             return Err(DynamoError::NoRegion);
         }
         Ok(Self { client: Client::new(&config), prefix: options.prefix })
+    }
+
+    /// Makes the tables that are not there: all their names, and whether this call made them. One that is there and
+    /// differs is `Invalid`.
+    pub async fn make_tables(&self) -> Result<Vec<(String, bool)>, StoreError> {
+        create::all(self).await
+    }
+
+    /// Looks whether the tables are there as this release needs them; a missing or different one is `Invalid`.
+    pub async fn check_tables(&self) -> Result<(), StoreError> {
+        create::check(self).await
     }
 
     fn name(&self, table: Table) -> String {
@@ -290,7 +324,8 @@ impl RecordStore for DynamoRecordStore {
     }
 
     fn create_tables(&self) -> Pending<Result<(), StoreError>> {
-        Box::pin(create::all(self.clone()))
+        let store = self.clone();
+        Box::pin(async move { store.make_tables().await.map(drop) })
     }
 }
 

@@ -7,44 +7,19 @@
 
 #![cfg(feature = "dynamodb")]
 
+#[path = "../../everplay-live/tests/servers/mod.rs"]
+mod servers;
+
 use everplay_records::{
     BreakerOptions, Condition, DynamoOptions, DynamoRecordStore, Guarded, Key, RecordStore, RetryOptions,
     StoreError, Table, Write, WriteError, item_of, suite,
 };
 use serde_json::json;
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use servers::dynamodb::DynamoDb;
+use servers::{Process, free_port};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// A server of our own; ends with the test.
-struct Server {
-    child: Child,
-    endpoint: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn start(command: &mut Command, port: u16) -> Server {
-    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap_or_else(|error| {
-        panic!("{command:?} does not start ({error}): pip install ministack cryptography, and set MINISTACK")
-    });
-    Server { child, endpoint: format!("http://127.0.0.1:{port}") }
-}
-
-fn ministack(port: u16) -> Server {
-    let program = std::env::var("MINISTACK").unwrap_or_else(|_| "ministack".to_owned());
-    start(Command::new(program).env("BIND_HOST", "127.0.0.1").env("GATEWAY_PORT", port.to_string()), port)
-}
 
 async fn store(endpoint: &str, prefix: &str) -> Arc<DynamoRecordStore> {
     let options = DynamoOptions {
@@ -67,8 +42,8 @@ async fn ready(store: &DynamoRecordStore) {
 
 #[tokio::test]
 async fn the_suite_on_ministack() {
-    let server = ministack(free_port());
-    let store = store(&server.endpoint, "it-").await;
+    let server = DynamoDb::start();
+    let store = store(&server.url(), "it-").await;
     ready(&store).await;
     suite::all(store).await;
 }
@@ -87,8 +62,10 @@ async fn the_suite_on_dynamodb_local() {
         "-jar",
         "DynamoDBLocal.jar",
     ]);
-    let server = start(command.args(["-inMemory", "-sharedDb", "-port", &port.to_string()]), port);
-    let store = store(&server.endpoint, "").await;
+    command.args(["-inMemory", "-sharedDb", "-port", &port.to_string()]);
+    let logs = tempfile::tempdir().unwrap();
+    let _server = Process::start(&mut command, &logs.path().join("log"));
+    let store = store(&format!("http://127.0.0.1:{port}"), "").await;
     ready(&store).await;
     suite::all(store).await;
 }
@@ -96,9 +73,9 @@ async fn the_suite_on_dynamodb_local() {
 /// A server that dies and comes back: calls fail in bounded time, say that nothing is known to be written, and go on.
 #[tokio::test]
 async fn a_server_that_is_away_is_said_to_be_and_found_again() {
-    let port = free_port();
-    let server = ministack(port);
-    let bare = store(&server.endpoint, "").await;
+    let server = DynamoDb::start();
+    let port = server.port;
+    let bare = store(&server.url(), "").await;
     ready(&bare).await;
     let retry = RetryOptions { first: Duration::from_millis(5), ..RetryOptions::default() };
     let rest = Duration::from_millis(300);
@@ -117,7 +94,7 @@ async fn a_server_that_is_away_is_said_to_be_and_found_again() {
         write(2).await.unwrap_err();
     }
     assert!(matches!(write(2).await, Err(WriteError::Store(StoreError::Resting(_)))));
-    let _server = ministack(port);
+    let _server = DynamoDb::on(port);
     ready(&bare).await;
     let began = Instant::now();
     while !guarded.is_closed() {
@@ -132,14 +109,14 @@ async fn a_server_that_is_away_is_said_to_be_and_found_again() {
 /// A table of the same name with another key is not used.
 #[tokio::test]
 async fn a_table_that_differs_is_told() {
-    let server = ministack(free_port());
-    let store = store(&server.endpoint, "").await;
+    let server = DynamoDb::start();
+    let store = store(&server.url(), "").await;
     ready(&store).await;
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version_latest()
         .region(aws_sdk_dynamodb::config::Region::new("us-east-1"))
         .credentials_provider(aws_sdk_dynamodb::config::Credentials::new("test", "test", None, None, "test"))
-        .endpoint_url(&server.endpoint)
+        .endpoint_url(server.url())
         .build();
     let client = aws_sdk_dynamodb::Client::from_conf(config);
     let index = client.describe_table().table_name("TicTacToeUsers").send().await.unwrap().table.unwrap();
@@ -155,6 +132,25 @@ async fn a_table_that_differs_is_told() {
     let create =
         client.create_table().table_name("TicTacToeUsers").key_schema(key).attribute_definitions(attribute);
     create.billing_mode(BillingMode::PayPerRequest).send().await.unwrap();
-    let error = store.create_tables().await.unwrap_err();
-    assert!(matches!(&error, StoreError::Invalid(why) if why.contains("TicTacToeUsers")), "{error}");
+    for told in [store.create_tables().await, store.check_tables().await] {
+        assert!(matches!(&told, Err(StoreError::Invalid(why)) if why.contains("TicTacToeUsers")), "{told:?}");
+    }
+}
+
+/// Whoever develops with such a server sets its address and nothing else.
+#[tokio::test]
+async fn a_server_for_development_needs_neither_region_nor_credentials() {
+    let server = DynamoDb::start();
+    let options = DynamoOptions { endpoint: Some(server.url()), ..DynamoOptions::default() };
+    let store = DynamoRecordStore::new(options).await.unwrap();
+    let missing = store.check_tables().await;
+    assert!(
+        matches!(&missing, Err(StoreError::Invalid(why)) if why.contains("no table Games")),
+        "{missing:?}"
+    );
+    let made = store.make_tables().await.unwrap();
+    assert!(made.iter().all(|(_, made)| *made), "{made:?}");
+    let there = store.make_tables().await.unwrap();
+    assert!(there.iter().all(|(_, made)| !made) && there.len() == made.len(), "{there:?}");
+    store.check_tables().await.unwrap();
 }

@@ -7,7 +7,7 @@ use everplay_client::{Connection, Event, OwnedMessageType};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use support::{Guest, Server, until};
+use support::{Guest, Server, eventually, until};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -22,19 +22,6 @@ impl Guest {
 
 fn id(game: &Value) -> String {
     game["gameId"].as_str().unwrap_or_else(|| panic!("{game}")).to_owned()
-}
-
-/// Asks until the answer is as wanted.
-fn eventually(what: &str, ask: impl Fn() -> Value, done: impl Fn(&Value) -> bool) -> Value {
-    let began = Instant::now();
-    loop {
-        let answer = ask();
-        if done(&answer) {
-            return answer;
-        }
-        assert!(began.elapsed() < Duration::from_secs(20), "{what}: {answer}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 struct Live(WebSocketStream<TcpStream>);

@@ -27,6 +27,14 @@ pub(crate) enum Task {
         /// Its id.
         room: String,
     },
+    /// Make the tables of the record store in DynamoDB.
+    #[cfg_attr(not(feature = "dynamodb"), expect(dead_code, reason = "a program without it says so"))]
+    Tables {
+        /// Where.
+        resolved: Resolved,
+        /// Only look whether they are there.
+        check: bool,
+    },
     /// Ask a running cluster.
     Ctl(ctl::Task),
     /// Measure.
@@ -184,6 +192,9 @@ pub(crate) fn parse(
             resolved: settings(matches, environment)?,
             room: matches.get_one::<String>("room").expect("clap demands it").clone(),
         },
+        "tables" => {
+            Task::Tables { resolved: settings(matches, environment)?, check: matches.get_flag("check") }
+        }
         "ctl" => Task::Ctl(ctl::task(matches, &environment)?),
         "bench" => Task::Bench(bench(matches)),
         "chaos" => Task::Chaos(chaos(matches)),
@@ -349,6 +360,12 @@ pub(crate) fn command(version: &'static str) -> Command {
                 .about("Print a room of a stopped server as JSON, whatever its kind")
                 .arg(room_argument("The room's id, as `rooms` lists it"))
                 .args(settings_arguments(|key| key == "data_dir")),
+        )
+        .subcommand(
+            Command::new("tables")
+                .about("Make the tables in DynamoDB that games and tickets are kept in, and tell of those that differ")
+                .arg(flag("check", "Make nothing; fail when one is missing or differs"))
+                .args(settings_arguments(|key| key.starts_with("dynamodb"))),
         )
         .subcommand(ctl::command())
         .subcommand(bench_command())

@@ -18,6 +18,15 @@ pub(crate) fn run(task: Task, assemble: impl FnOnce(&Config) -> Result<Parts>) -
         Task::ConfigPage => print(&config::markdown()),
         Task::Rooms(resolved) => print(&inspect::rooms(&resolved.config.data_dir)?),
         Task::Inspect { resolved, room } => print(&inspect::room(&resolved.config.data_dir, &room)?),
+        #[cfg(feature = "dynamodb")]
+        Task::Tables { resolved, check } => {
+            let runtime = Runtime::new().map_err(Error::system("the runtime cannot be started"))?;
+            print(&runtime.block_on(crate::dynamodb::tables(&resolved.config, check))?)
+        }
+        #[cfg(not(feature = "dynamodb"))]
+        Task::Tables { .. } => Err(Error::Command(
+            "this program was built without DynamoDB; build it with the feature `dynamodb` of the crate `everplay`".into(),
+        )),
         Task::Ctl(task) => print(&ctl::run(task)?),
         Task::Bench(task) => bench::run(task),
         #[cfg(feature = "cluster")]

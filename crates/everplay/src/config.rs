@@ -113,6 +113,8 @@ settings! {
     /// DynamoDB that keeps games that were played: `aws` for the region's own, or the address of a server that speaks like
     /// it. Region and credentials come from the usual AWS settings. Empty: a file in `data_dir`; in a cluster, memory.
     dynamodb("DYNAMODB_ENDPOINT"): String = String::new();
+    /// In front of the names of its tables, so that several deployments fit into one account.
+    dynamodb_prefix("DYNAMODB_PREFIX"): String = String::new();
     /// What the nodes of a cluster prove to each other that they know: the same random text of 32 characters or more
     /// on each. Needed unless `link_host` is a loopback address.
     cluster_key("EVERPLAY_CLUSTER_KEY"): ClusterKey = ClusterKey::default();

@@ -69,10 +69,7 @@ type Opened = (Arc<dyn BoardStore>, Arc<dyn RecordStore>);
 
 async fn open_stores(config: &Config) -> Result<Opened> {
     let failed = |error: everplay_boards::StoreError| Error::Store(error.to_string());
-    let dynamo = match config.dynamodb.as_str() {
-        "" => None,
-        address => Some(dynamo(address).await?),
-    };
+    let dynamo = dynamo(config).await?;
     match config.stores()? {
         Stores::Memory => {
             let records = dynamo.unwrap_or_else(|| Arc::new(MemoryRecordStore::new()));
@@ -111,23 +108,15 @@ async fn shared_boards(database_url: &str) -> Result<Arc<dyn BoardStore>> {
     Ok(Arc::new(store.map_err(|error| Error::Store(error.to_string()))?))
 }
 
-#[cfg(not(feature = "dynamodb"))]
-async fn dynamo(_: &str) -> Result<Arc<dyn RecordStore>> {
-    Err(Error::Store("this program was built without DynamoDB".to_owned()))
-}
-
-/// The region's own tables must be there; elsewhere, in development, they are made.
 #[cfg(feature = "dynamodb")]
-async fn dynamo(address: &str) -> Result<Arc<dyn RecordStore>> {
-    use everplay_records::{DynamoOptions, DynamoRecordStore};
-    let endpoint = Some(address.to_owned()).filter(|address| address != "aws");
-    let made = endpoint.is_some();
-    let store = DynamoRecordStore::new(DynamoOptions { endpoint, ..DynamoOptions::default() }).await;
-    let store = store.map_err(|error| Error::Store(error.to_string()))?;
-    if made {
-        store.create_tables().await.map_err(|error| Error::Store(error.to_string()))?;
+use crate::dynamodb::open as dynamo;
+
+#[cfg(not(feature = "dynamodb"))]
+async fn dynamo(config: &Config) -> Result<Option<Arc<dyn RecordStore>>> {
+    if config.dynamodb.is_empty() {
+        return Ok(None);
     }
-    Ok(Arc::new(store))
+    Err(Error::Store("`dynamodb` is set, but this program was built without it".to_owned()))
 }
 
 /// What a room says at the end of a game; see docs/events.md.

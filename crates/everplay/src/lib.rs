@@ -25,6 +25,8 @@ mod counting;
 mod ctl;
 mod data_dir;
 mod doors;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
 mod error;
 mod inside;
 mod inspect;

@@ -85,7 +85,7 @@ async fn ring(desk: Desk) {
             Ok(0) => tokio::time::sleep(LOOK_EVERY).await,
             Ok(rang) => tracing::info!(rang, "clocks of tickets have run out"),
             Err(error) => {
-                tracing::debug!(%error, "the clocks of tickets cannot be looked at");
+                tracing::warn!(%error, "the clocks of tickets cannot be looked at");
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         }

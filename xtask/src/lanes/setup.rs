@@ -1,6 +1,7 @@
 //! What the tests need from outside and may install: a browser, real stores, and the JavaScript packages.
 
 use crate::npm;
+use crate::python;
 use crate::run::{find_program, run};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
@@ -38,6 +39,7 @@ const POSTGRES: &str = "/usr/lib/postgresql";
 pub(crate) fn setup(workspace: &Workspace) -> Result<()> {
     browser()?;
     stores()?;
+    dynamodb(workspace)?;
     for folder in npm::folders(workspace)? {
         npm::install(&folder)?;
     }
@@ -52,6 +54,11 @@ pub(crate) fn browser() -> Result<PathBuf> {
 /// The stores that the live store's tests start, installed where we may; elsewhere says what is missing.
 pub(crate) fn stores() -> Result<()> {
     STORES.iter().try_for_each(|need| need.get().map(drop))
+}
+
+/// A server that speaks DynamoDB.
+pub(crate) fn dynamodb(workspace: &Workspace) -> Result<PathBuf> {
+    python::program(workspace, "ministack", &["ministack==1.5.33", "cryptography==50.0.2"])
 }
 
 impl Need {

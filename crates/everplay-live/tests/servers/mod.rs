@@ -3,6 +3,7 @@
 //! A test that finds no binary fails and says what to install.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod dynamodb;
 pub mod postgres;
 pub mod redis;
 

@@ -18,23 +18,38 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Looks until it counts as stuck: a minute.
 const LOOKS: u32 = 600;
 
-pub(super) async fn all(store: DynamoRecordStore) -> Result<(), StoreError> {
+/// Every table's name, and whether it was made now.
+pub(super) async fn all(store: &DynamoRecordStore) -> Result<Vec<(String, bool)>, StoreError> {
+    let mut tables = Vec::with_capacity(TABLES.len());
     for spec in &TABLES {
-        let description = match describe(&store, spec).await? {
-            Some(description) => description,
+        let (description, made) = match describe(store, spec).await? {
+            Some(description) => (description, false),
             None => {
-                create(&store, spec).await?;
-                active(&store, spec).await?
+                create(store, spec).await?;
+                (active(store, spec).await?, true)
             }
         };
-        if let Some(difference) = difference(spec, &description) {
-            return Err(StoreError::Invalid(format!(
-                "the table {} differs: {difference}",
-                store.name(spec.table)
-            )));
-        }
+        same(store, spec, &description)?;
+        tables.push((store.name(spec.table), made));
+    }
+    Ok(tables)
+}
+
+/// That the tables are there and as they must be.
+pub(super) async fn check(store: &DynamoRecordStore) -> Result<(), StoreError> {
+    for spec in &TABLES {
+        let Some(description) = describe(store, spec).await? else {
+            return Err(StoreError::Invalid(format!("there is no table {}", store.name(spec.table))));
+        };
+        same(store, spec, &description)?;
     }
     Ok(())
+}
+
+fn same(store: &DynamoRecordStore, spec: &TableSpec, found: &TableDescription) -> Result<(), StoreError> {
+    difference(spec, found).map_or(Ok(()), |difference| {
+        Err(StoreError::Invalid(format!("the table {} differs: {difference}", store.name(spec.table))))
+    })
 }
 
 fn failed<E: ProvideErrorMetadata>(what: &str, error: &SdkError<E>) -> StoreError {

@@ -1,12 +1,14 @@
 //! A program of one's own, asked over HTTP and over the SDK's wire.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use everplay_client::{Client, Connection, Event, Reconnection};
 use serde_json::{Value, json};
+use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A running server; killed when the test ends, however it ends.
 pub(crate) struct Server {
@@ -28,8 +30,14 @@ pub(crate) struct Guest {
 
 impl Server {
     pub(crate) fn start(data_dir: &Path, port: &str) -> Self {
+        Self::start_on(data_dir, port, &[])
+    }
+
+    /// With other settings, named as environment variables.
+    pub(crate) fn start_on(data_dir: &Path, port: &str, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_everplay"));
         command.env_clear().args(["serve", "--log", "warn", "--port", port, "--data-dir"]).arg(data_dir);
+        command.envs(settings.iter().copied());
         // Every guest of a test comes from one address and asks as often as a condition takes.
         command.args(["--rate-guest", "100000", "--rate-burst", "100000"]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
@@ -119,5 +127,33 @@ pub(crate) async fn until(seat: &mut Connection, what: &str, done: impl Fn(&Valu
             Some(_) => {}
             None => panic!("{what}: closed"),
         }
+    }
+}
+
+/// Plays the cells in turn; X begins. `first` has X. Returns when both have seen all but the last move land.
+pub(crate) async fn play(first: &mut Connection, second: &mut Connection, cells: &[u32]) {
+    for (at, cell) in cells.iter().enumerate() {
+        let (mover, other) =
+            if at % 2 == 0 { (&mut *first, &mut *second) } else { (&mut *second, &mut *first) };
+        let moves =
+            |state: &Value, count: usize| state["moves"].as_array().is_some_and(|moves| moves.len() == count);
+        until(mover, "the turn", |state| state["phase"] == "playing" && moves(state, at)).await;
+        mover.send("move", &json!({ "cell": cell })).unwrap();
+        let landed = |state: &Value| moves(state, at + 1);
+        until(mover, "the move", landed).await;
+        until(other, "the other's move", landed).await;
+    }
+}
+
+/// Asks until the answer is as wanted.
+pub(crate) fn eventually<T: Debug>(what: &str, ask: impl Fn() -> T, done: impl Fn(&T) -> bool) -> T {
+    let began = Instant::now();
+    loop {
+        let answer = ask();
+        if done(&answer) {
+            return answer;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{what}: {answer:?}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,5 +1,5 @@
 variable "prefix" {
-  description = "Put in front of the tables' names: the `prefix` of the server's DynamoDB options."
+  description = "Put in front of the tables' names: the server's setting `dynamodb_prefix`."
   type        = string
   default     = ""
 }
