@@ -8,11 +8,11 @@
 //!        |
 //! Guarded                   bounded tries and a breaker in front of a store that can be away
 //!        |
-//! MemoryRecordStore  SqliteRecordStore  DynamoRecordStore
+//! MemoryRecordStore  SqliteRecordStore  PostgresRecordStore  DynamoRecordStore
 //! ```
 //!
-//! The port is shaped like DynamoDB because that is the narrower side: what it can do, SQLite can do too. The customer
-//! is part of every key. [`suite`] is what every adapter must do.
+//! The port is shaped like DynamoDB because that is the narrower side: what it can do, the others can do too. The
+//! customer is part of every key. [`suite`] is what every adapter must do.
 
 mod articles;
 mod cursor;
@@ -24,6 +24,8 @@ mod line;
 mod memory;
 mod notices;
 mod port;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod rules;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -39,11 +41,13 @@ pub use games::{Game, GameId, GameMove, GamePlayer, GameStatus, Games, PlayedGam
 pub use guard::{Breaker, BreakerOptions, Guarded, Permit, RetryOptions};
 pub use line::{Line, LineRecord, LineStatus};
 pub use memory::MemoryRecordStore;
-pub use notices::{Notice, Notices};
+pub use notices::{Notice, NoticeList, Notices};
 pub use port::{
     Condition, Item, Key, Page, Paging, Pending, Query, RecordStore, Sort, StoreError, Write, WriteError,
     item_of,
 };
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresError, PostgresRecordStore};
 pub use rules::{MAX_ITEM_BYTES, MAX_PAGE, MAX_WRITES};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{OpenError, SqliteRecordStore};
