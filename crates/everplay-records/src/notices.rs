@@ -15,6 +15,7 @@ use crate::{
 };
 use everplay_types::CustomerId;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// Those that are to be delivered are one partition of an index.
@@ -50,6 +51,15 @@ pub struct Notice {
     pub expires_at: Option<u64>,
 }
 
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NoticeList {
+    /// In order.
+    pub notices: Vec<Notice>,
+    /// Ids of those that this release cannot read, and why; they stay where they are.
+    pub unreadable: Vec<(String, StoreError)>,
+}
+
 /// The notices of a store.
 #[derive(Debug, Clone)]
 pub struct Notices(Arc<dyn RecordStore>);
@@ -65,15 +75,14 @@ impl Notices {
         write(notice, WAITING)
     }
 
-    /// Those that are due at this moment, the oldest first.
-    pub async fn due(&self, now: u64, limit: u32) -> Result<Vec<Notice>, StoreError> {
-        let notices = self.list(WAITING, limit).await?;
-        Ok(notices.into_iter().take_while(|notice| notice.due_at <= now).collect())
+    /// Those that are due at this moment, the oldest first. What cannot be read takes no place of those that can.
+    pub async fn due(&self, now: u64, limit: u32) -> Result<NoticeList, StoreError> {
+        self.list(WAITING, limit, now).await
     }
 
     /// Those that were given up, the oldest first.
-    pub async fn failed(&self, limit: u32) -> Result<Vec<Notice>, StoreError> {
-        self.list(FAILED, limit).await
+    pub async fn failed(&self, limit: u32) -> Result<NoticeList, StoreError> {
+        self.list(FAILED, limit, u64::MAX).await
     }
 
     /// Takes a notice for delivery: nobody else gets it until `until`. None: somebody else has it, or it is gone.
@@ -105,16 +114,39 @@ impl Notices {
         self.change(write(&failed, FAILED)).await.map(drop)
     }
 
-    async fn list(&self, queue: &str, limit: u32) -> Result<Vec<Notice>, StoreError> {
-        let query = Query {
-            table: Table::Notices,
-            index: Some("DueNotices"),
-            partition: queue.to_owned(),
-            from: None,
-            descending: false,
-            paging: Paging::first(limit),
-        };
-        self.0.query(query).await?.items.into_iter().map(typed).collect()
+    /// Up to `limit` that are due until `until`.
+    async fn list(&self, queue: &str, limit: u32, until: u64) -> Result<NoticeList, StoreError> {
+        let mut found = NoticeList::default();
+        let mut paging = Paging::first(limit);
+        loop {
+            let query = Query {
+                table: Table::Notices,
+                index: Some("DueNotices"),
+                partition: queue.to_owned(),
+                from: None,
+                descending: false,
+                paging,
+            };
+            let page = self.0.query(query).await?;
+            for item in page.items {
+                // The index is in this order, also of what cannot be read.
+                if item.get("dueAt").and_then(Value::as_u64).is_some_and(|due_at| due_at > until) {
+                    return Ok(found);
+                }
+                let id = item.get("noticeId").and_then(Value::as_str).unwrap_or_default().to_owned();
+                match typed(item) {
+                    Ok(notice) => found.notices.push(notice),
+                    Err(error) => found.unreadable.push((id, error)),
+                }
+                if found.notices.len() >= limit as usize {
+                    return Ok(found);
+                }
+            }
+            match page.next {
+                Some(next) => paging = Paging { limit, after: Some(next) },
+                None => return Ok(found),
+            }
+        }
     }
 
     /// Whether the condition held.

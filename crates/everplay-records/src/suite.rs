@@ -507,7 +507,7 @@ pub async fn tickets_carry_their_game_and_their_clock(store: &Store) {
         let mut paging = Paging::first(100);
         loop {
             let page = tickets.running(paging).await.unwrap();
-            let ours = page.items.into_iter().filter(|(customer, _)| *customer == who);
+            let ours = page.items.into_iter().flatten().filter(|(customer, _)| *customer == who);
             found.extend(ours.map(|(_, ticket)| ticket.ticket_id));
             match page.next {
                 Some(next) => paging = Paging { limit: 100, after: Some(next) },
@@ -550,7 +550,7 @@ pub async fn notices_are_taken_once(store: &Store) {
     }
     let due = async |now| {
         let found = notices.due(now, 1000).await.unwrap();
-        found.into_iter().filter(|notice| notice.customer == who).collect::<Vec<_>>()
+        found.notices.into_iter().filter(|notice| notice.customer == who).collect::<Vec<_>>()
     };
     let found = due(10).await;
     assert_eq!(found, [notice(&who, "b", 1), notice(&who, "a", 3)]);
@@ -569,7 +569,7 @@ pub async fn notices_are_taken_once(store: &Store) {
     notices.give_up(&last, "never".to_owned(), 4_000_000_000).await.unwrap();
     assert!(due(1000).await.is_empty());
     let failed = notices.failed(1000).await.unwrap();
-    assert!(failed.iter().any(|notice| notice.customer == who && notice.problem.is_some()));
+    assert!(failed.notices.iter().any(|notice| notice.customer == who && notice.problem.is_some()));
 }
 
 /// Who changes an article must have seen it as it is.

@@ -231,8 +231,12 @@ impl Tickets {
         self.by("CustomerTickets", customer.to_string(), true, paging).await
     }
 
-    /// Tickets of all customers whose clock runs, those that are due first.
-    pub async fn running(&self, paging: Paging) -> Result<Page<(CustomerId, Ticket)>, StoreError> {
+    /// Tickets of all customers whose clock runs, those that are due first. One that cannot be read is an error in its
+    /// place, which names it; the others are there.
+    pub async fn running(
+        &self,
+        paging: Paging,
+    ) -> Result<Page<Result<(CustomerId, Ticket), StoreError>>, StoreError> {
         let query = Query {
             table: Table::Tickets,
             index: Some("RunningClocks"),
@@ -241,12 +245,15 @@ impl Tickets {
             descending: false,
             paging,
         };
-        self.0.query(query).await?.try_map(|item| {
+        let read = |item: Item| {
+            let id = item.get("ticketId").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let unreadable = |why: String| StoreError::Unreadable(format!("ticket {id}: {why}"));
             let customer = item.get("customer").and_then(Value::as_str).unwrap_or_default();
-            let customer =
-                CustomerId::new(customer).map_err(|error| StoreError::Unreadable(error.to_string()))?;
-            Ok((customer, from_item(item)?))
-        })
+            let customer = CustomerId::new(customer).map_err(|error| unreadable(error.to_string()))?;
+            Ok((customer, from_item(item).map_err(|error| unreadable(error.to_string()))?))
+        };
+        let page = self.0.query(query).await?;
+        Ok(Page { items: page.items.into_iter().map(read).collect(), next: page.next })
     }
 
     async fn by(

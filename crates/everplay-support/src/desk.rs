@@ -9,6 +9,7 @@ mod view;
 pub use fields::{Change, GameRef, LIMITS, NewReply, NewTicket};
 pub use view::{Filter, Listing, Opened};
 
+use crate::complaints::Complaints;
 use crate::notice::{self, Channel};
 use crate::{Act, BoxFuture, Event, Priority, Sla, Status, now_ms, triage};
 use everplay_records::{
@@ -145,6 +146,7 @@ struct Inner {
     witness: Arc<dyn Witness>,
     channels: Channels,
     wake: Arc<Notify>,
+    complaints: Complaints,
 }
 
 /// What the desk keeps with a ticket beside what every ticket has.
@@ -175,6 +177,7 @@ impl Desk {
             witness,
             channels,
             wake: Arc::default(),
+            complaints: Complaints::default(),
         }))
     }
 
@@ -385,22 +388,42 @@ impl Desk {
 
     /// Lets the clocks that have run out ring: tickets are escalated, resolved or closed. Returns how many rang; call it
     /// again soon when there were many. Any number of nodes may.
+    ///
+    /// A ticket that cannot be read or written is left out, and the log has it; only a store that rests ends it.
     pub async fn ring(&self, now: u64) -> Result<usize, DeskError> {
         let mut rang = 0;
-        for (customer, ticket) in self.0.tickets.running(Paging::first(RINGS)).await?.items {
-            if ticket.due_at > now {
-                break;
+        let mut paging = Paging::first(RINGS);
+        loop {
+            let page = self.0.tickets.running(paging).await?;
+            for item in page.items {
+                let (customer, ticket) = match item {
+                    Ok(found) => found,
+                    Err(error) => {
+                        self.0.complaints.of(&error.to_string(), || {
+                            tracing::error!(%error, "the clock of a ticket does not ring");
+                        });
+                        continue;
+                    }
+                };
+                if ticket.due_at > now {
+                    return Ok(rang);
+                }
+                let (desk, id) = (Side::Agent("clock".to_owned()), &ticket.ticket_id);
+                match self.turn_at(&customer, &desk, id, Some(ticket.version), now, ring).await {
+                    Ok(_) => rang += 1,
+                    // Somebody did something about it, or another node rang.
+                    Err(DeskError::Outdated(_) | DeskError::NotFound | DeskError::Transition { .. }) => {}
+                    Err(error @ DeskError::Store(StoreError::Resting(_))) => return Err(error),
+                    Err(error) => self.0.complaints.of(&format!("ticket {customer}/{id}: {error}"), || {
+                        tracing::error!(%customer, ticket.id = id, %error, "the clock of a ticket does not ring");
+                    }),
+                }
             }
-            let desk = Side::Agent("clock".to_owned());
-            let rung = self.turn_at(&customer, &desk, &ticket.ticket_id, Some(ticket.version), now, ring);
-            match rung.await {
-                Ok(_) => rang += 1,
-                // Somebody did something about it, or another node rang.
-                Err(DeskError::Outdated(_) | DeskError::NotFound | DeskError::Transition { .. }) => {}
-                Err(error) => return Err(error),
+            match page.next {
+                Some(next) if rang < RINGS as usize => paging = Paging { limit: RINGS, after: Some(next) },
+                _ => return Ok(rang),
             }
         }
-        Ok(rang)
     }
 
     async fn turn(

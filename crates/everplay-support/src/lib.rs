@@ -14,6 +14,7 @@
 //! What is absent: HTTP, accounts, rooms. Whoever asks was identified before; positions come from a [`Witness`], and
 //! notices leave by a [`Courier`].
 
+mod complaints;
 mod desk;
 mod faq;
 mod notice;

@@ -8,6 +8,7 @@
 //!
 //! Any number of nodes may run it on one store: a claim is taken by one of them.
 
+use crate::complaints::Complaints;
 use crate::notice::{self, Courier, CourierError};
 use crate::now_ms;
 use everplay_records::{Notice, Notices, StoreError};
@@ -47,8 +48,9 @@ impl Drop for Outbox {
 }
 
 async fn run(notices: Notices, courier: Arc<dyn Courier>, wake: Arc<Notify>) {
+    let complaints = Complaints::default();
     loop {
-        match round(&notices, &courier).await {
+        match round(&notices, &courier, &complaints).await {
             Ok(taken) if taken > 0 => {}
             Ok(_) => {
                 tokio::select! {
@@ -57,7 +59,7 @@ async fn run(notices: Notices, courier: Arc<dyn Courier>, wake: Arc<Notify>) {
                 }
             }
             Err(error) => {
-                tracing::debug!(%error, "the outbox cannot be read");
+                tracing::warn!(%error, "the outbox cannot be read");
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         }
@@ -65,10 +67,26 @@ async fn run(notices: Notices, courier: Arc<dyn Courier>, wake: Arc<Notify>) {
 }
 
 /// Delivers some of what is due, and says how many it took.
-async fn round(notices: &Notices, courier: &Arc<dyn Courier>) -> Result<usize, StoreError> {
+async fn round(
+    notices: &Notices,
+    courier: &Arc<dyn Courier>,
+    complaints: &Complaints,
+) -> Result<usize, StoreError> {
     let mut deliveries = JoinSet::new();
-    for notice in notices.due(now_ms(), AT_ONCE).await? {
-        let Some(claimed) = notices.claim(&notice, now_ms() + CLAIM_MS).await? else { continue };
+    let due = notices.due(now_ms(), AT_ONCE).await?;
+    for (id, error) in due.unreadable {
+        complaints.of(&id, || tracing::error!(notice.id = id, %error, "a notice cannot be told"));
+    }
+    for notice in due.notices {
+        let claimed = match notices.claim(&notice, now_ms() + CLAIM_MS).await {
+            Ok(claimed) => claimed,
+            Err(error @ StoreError::Resting(_)) => return Err(error),
+            Err(error) => {
+                tracing::error!(notice.id = notice.notice_id, %error, "a notice cannot be taken");
+                continue;
+            }
+        };
+        let Some(claimed) = claimed else { continue };
         deliveries.spawn(deliver(notices.clone(), Arc::clone(courier), claimed));
     }
     let taken = deliveries.len();

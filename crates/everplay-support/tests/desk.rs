@@ -1,13 +1,15 @@
 //! The desk over real stores: who sees and does what, clocks, races, and notices that outlive the process.
 
-use everplay_records::{Cursor, MemoryRecordStore, Paging, RecordStore, SqliteRecordStore, Ticket};
+use everplay_records::{
+    Condition, Cursor, Key, MemoryRecordStore, Paging, RecordStore, SqliteRecordStore, Table, Ticket, Write,
+};
 use everplay_support::{
     BoxFuture, Category, Change, Channel, Channels, Courier, CourierError, Desk, DeskError, Event, Filter,
     GameRef, LIMITS, NewReply, NewTicket, Outbox, Position, Priority, Side, Status, Told, Witness,
     WitnessError, now_ms,
 };
 use everplay_types::{CustomerId, RoomId};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -223,6 +225,40 @@ async fn the_clocks_ring_once_however_many_listen() {
     assert_eq!(desk.ring(u64::MAX / 2).await.unwrap(), 0);
 }
 
+/// A record of another release, in the place where those of this one are.
+async fn put(store: &Arc<dyn RecordStore>, table: Table, item: Value) {
+    let item = item.as_object().unwrap().clone();
+    store.write(vec![Write::Put { table, item, condition: Condition::Always }]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_ticket_that_cannot_be_read_silences_no_other_clock() {
+    let store: Arc<dyn RecordStore> = Arc::new(MemoryRecordStore::new());
+    let desk = desk_on(Arc::clone(&store));
+    // More than one look takes, all due before the one that is whole.
+    for n in 0..150 {
+        let id = format!("{}/STRANGE{n}", who());
+        let head = json!({
+            "ticketId": id, "part": 0, "customer": who(), "authorId": format!("{}/eve", who()),
+            "clock": "running", "dueAt": n, "version": 1,
+        });
+        put(&store, Table::Tickets, head).await;
+    }
+    // Read, but with a clock that is not of this release.
+    let broken = opened(&desk, "My clock is broken").await;
+    let key = Key::pair(format!("{}/{}", who(), broken.ticket_id), 0);
+    let mut head = store.get(Table::Tickets, key).await.unwrap().unwrap();
+    head["more"]["sla"] = json!("sundial");
+    head.insert("dueAt".to_owned(), json!(200));
+    put(&store, Table::Tickets, Value::Object(head)).await;
+    let whole = opened(&desk, "Hello you there").await;
+    let late = whole.due_at + 1;
+    assert_eq!(desk.ring(late).await.unwrap(), 1);
+    let escalated = desk.get(&who(), &agent(), &whole.ticket_id).await.unwrap();
+    assert_eq!((escalated.priority.as_str(), escalated.version), ("urgent", 2));
+    assert_eq!(desk.ring(late).await.unwrap(), 0);
+}
+
 #[tokio::test]
 async fn racing_answers_are_all_there() {
     let folder = tempfile::tempdir().unwrap();
@@ -349,10 +385,33 @@ async fn what_was_to_be_told_is_told_after_a_restart() {
     // What nobody takes is kept for people.
     courier.refusals.store(3, Ordering::SeqCst);
     opened(&desk, "Nobody hears me either").await;
-    while desk.notices().failed(10).await.unwrap().len() < 3 {
+    while desk.notices().failed(10).await.unwrap().notices.len() < 3 {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     drop(outbox);
     assert!(heard.try_recv().is_err());
-    assert!(desk.notices().due(u64::MAX / 2, Paging::first(10).limit).await.unwrap().is_empty());
+    assert!(desk.notices().due(u64::MAX / 2, Paging::first(10).limit).await.unwrap().notices.is_empty());
+}
+
+#[tokio::test]
+async fn a_notice_that_cannot_be_read_holds_up_no_other() {
+    let store: Arc<dyn RecordStore> = Arc::new(MemoryRecordStore::new());
+    let desk = desk_on(Arc::clone(&store));
+    // More than one look takes, all due before those that are whole.
+    for n in 0..40 {
+        let notice =
+            json!({ "noticeId": format!("strange-{n}"), "queue": "waiting", "dueAt": n, "version": 1 });
+        put(&store, Table::Notices, notice).await;
+    }
+    opened(&desk, "Does anybody hear me?").await;
+    let (told, mut heard) = mpsc::unbounded_channel();
+    let courier = Arc::new(Reluctant { refusals: AtomicU32::new(0), told });
+    let outbox = Outbox::start(desk.notices(), courier, desk.wake());
+    for _ in 0..3 {
+        let (_, _, told) = heard.recv().await.unwrap();
+        assert_eq!(told.event, Event::Opened);
+    }
+    drop(outbox);
+    let left = desk.notices().due(u64::MAX / 2, 100).await.unwrap();
+    assert_eq!((left.unreadable.len(), left.unreadable[0].0.as_str()), (40, "strange-0"));
 }
