@@ -324,8 +324,16 @@ async fn a_server_that_dies_is_said_to_be_away_and_found_again() {
     assert!(written.len() > 90, "{}", written.len());
     let away = store.get(Table::Line, key("0-0")).await.unwrap_err();
     assert!(matches!(away, StoreError::Unavailable(_)), "{away}");
-    let away = store.write(vec![put(Table::Line, line("b", 1), Condition::Always)]).await.unwrap_err();
-    assert!(matches!(away, WriteError::Store(StoreError::Unavailable(_))), "{away}");
+    // A connection that was just in use may have died with the call on it; then nobody is there.
+    let began = Instant::now();
+    loop {
+        match store.write(vec![put(Table::Line, line("b", 1), Condition::Always)]).await {
+            Err(WriteError::Store(StoreError::Unavailable(_))) => break,
+            Err(WriteError::Store(StoreError::Unknown(_))) => {}
+            other => panic!("{other:?}"),
+        }
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
     server.restart();
     // The first call finds it, whatever connections were left.
     store.write(vec![put(Table::Line, line("b", 2), Condition::Absent)]).await.unwrap();
