@@ -120,6 +120,8 @@ impl Lab {
             Who::Confirmed | Who::Ephemeral => {
                 let mut command = self.on_server_core(&self.programs.join("everplay-bench-server"));
                 command.args(["serve", "--bench-rooms", "--host", "127.0.0.1", "--port", "0"]);
+                // All players of a measurement come from one address.
+                command.args(["--rate-matchmake", "1000000", "--rate-burst", "1000000"]);
                 command
                     .args(["--log", "error", "--log-format=human", "--max-rooms", "20000", "--data-dir"])
                     .arg(data);

@@ -20,13 +20,7 @@ impl Caller {
     /// The part of the address that one household or one server has to itself: all of IPv4, the first half of IPv6.
     /// Limits count by it, because whoever has an IPv6 address has 2^64 of them.
     pub fn network(&self) -> String {
-        match self.ip.to_canonical() {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-            }
-        }
+        network_of(self.ip)
     }
 
     pub(crate) fn stranger() -> Self {
@@ -34,6 +28,17 @@ impl Caller {
             ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             request_id: Arc::from(format!("{:016x}", rand::random::<u64>())),
             socket: None,
+        }
+    }
+}
+
+/// As [`Caller::network`].
+pub(crate) fn network_of(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
         }
     }
 }

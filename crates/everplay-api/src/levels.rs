@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | `full` | everything | |
 //! | `limited` | everything; lists may be old, as they say | a store beside the rooms is away or slow, or this server is overloaded |
-//! | `emergency` | reading; changes are answered 503 `READ_ONLY` | journals do not advance |
-//! | `maintenance` | nothing but `/status`, signing in and `/admin`; the rest is answered 503 `MAINTENANCE` | never |
+//! | `emergency` | reading, and rooms that are there; changes are answered 503 `READ_ONLY`, and no room is opened | journals do not advance |
+//! | `maintenance` | nothing but `/status`, signing in and `/admin`; the rest is answered 503 `MAINTENANCE`; rooms play on with who is in them | never |
 //!
 //! What is seen is weighed once a second: worse for three seconds on end and the level falls, well for ten and it rises. An
 //! operator's word stands above what is seen until it is taken back; it is kept beside the accounts, so that it holds in all
@@ -199,7 +199,7 @@ impl Levels {
     /// Whether a request is served at this level.
     pub(crate) fn admit(&self, method: &Method, path: &str) -> Result<(), ApiError> {
         let told = self.0.told.borrow();
-        let always = ["/status", "/admin", "/auth", "/openapi.json", "/docs/api"];
+        let always = ["/status", "/admin", "/auth", "/.well-known", "/openapi.json", "/docs/api"];
         let spared = always
             .iter()
             .any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
@@ -213,13 +213,24 @@ impl Levels {
         if spared {
             return Ok(());
         }
-        let left = told.until.and_then(|until| u64::try_from(until - Clock::system().now()).ok());
-        let mut refusal = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message).details(json!({
-            "level": told.level.name(), "message": told.message, "until": told.until.map(time),
-        }));
-        let left = left.map_or(Duration::from_secs(10), Duration::from_millis);
-        refusal.retry_after = Some(left.min(Duration::from_secs(3600)));
-        Err(refusal)
+        Err(refusal(&told, code, message))
+    }
+
+    /// Whether a player may come to a room at this level. Errors: the refusal, whose message holds the operator's.
+    pub fn admit_player(&self, coming: Coming) -> Result<(), ApiError> {
+        let told = self.0.told.borrow();
+        let (code, message) = match (told.level, coming) {
+            (ServiceLevel::Maintenance, Coming::New | Coming::Opening) => {
+                ("MAINTENANCE", "the service is being worked on")
+            }
+            (ServiceLevel::Emergency, Coming::Opening) => {
+                ("READ_ONLY", "no new room can be opened at the moment")
+            }
+            _ => return Ok(()),
+        };
+        let message =
+            if told.message.is_empty() { message.to_owned() } else { format!("{message}: {}", told.message) };
+        Err(refusal(&told, code, message))
     }
 
     /// Says the level in an answer's header.
@@ -227,6 +238,27 @@ impl Levels {
         let name = HeaderValue::from_static(self.level().name());
         headers.insert(HeaderName::from_static("everplay-service"), name);
     }
+}
+
+/// How a player comes to a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coming {
+    /// To a seat that is theirs: at every level.
+    Back,
+    /// To a room that is there: not in maintenance.
+    New,
+    /// To a room that has to be made: not in an emergency either.
+    Opening,
+}
+
+fn refusal(told: &Told, code: &'static str, message: impl Into<String>) -> ApiError {
+    let mut refusal = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message).details(json!({
+        "level": told.level.name(), "message": told.message, "until": told.until.map(time),
+    }));
+    let left = told.until.and_then(|until| u64::try_from(until - Clock::system().now()).ok());
+    let left = left.map_or(Duration::from_secs(10), Duration::from_millis);
+    refusal.retry_after = Some(left.min(Duration::from_secs(3600)));
+    refusal
 }
 
 /// The routes: `GET /status`, `PUT` and `DELETE /admin/service`. Words are kept in the store of `accounts`.

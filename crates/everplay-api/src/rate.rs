@@ -18,11 +18,14 @@
 mod shared;
 
 use crate::ApiError;
+use crate::caller::network_of;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use everplay_live::{Allowance, Allowances};
+use everplay_types::Identity;
 use parking_lot::Mutex;
 use shared::Shared;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,13 +51,17 @@ pub struct RatePolicy {
     pub account: u32,
     /// Requests a minute of a guest, or of a network that nobody is signed in from. Default 100.
     pub guest: u32,
-    /// Requests of all together that one server takes at once; refilled within a second. Default 2000.
+    /// Searches for a seat in a room a minute, of a signed-in account, or of a network whose players have none: guests
+    /// count with their network, because whoever wants another guest gets one. Default 300.
+    pub matchmake: u32,
+    /// Requests of all together that one server takes at once; refilled within a second. Searches for seats have a bucket of
+    /// this size to themselves. Default 2000.
     pub burst: u32,
 }
 
 impl Default for RatePolicy {
     fn default() -> Self {
-        Self { account: 1000, guest: 100, burst: 2000 }
+        Self { account: 1000, guest: 100, matchmake: 300, burst: 2000 }
     }
 }
 
@@ -125,6 +132,17 @@ impl Rates {
 
     pub(crate) fn guest(&self) -> Limit {
         Limit { name: "guest", per_minute: self.policy.guest }
+    }
+
+    /// Counts one search for a seat, if it may be answered now. `who` is whoever proved who they are. Errors:
+    /// `RATE_LIMITED` (429) with when to come again, or `UNAVAILABLE` (503) when all together ask too often.
+    pub async fn take_seat(&self, who: Option<&Identity>, ip: IpAddr) -> Result<(), ApiError> {
+        let key = match who {
+            Some(player) if !player.guest => format!("seat account {} {}", player.customer, player.id),
+            _ => format!("seat network {}", network_of(ip)),
+        };
+        let limit = Limit { name: "matchmake", per_minute: self.policy.matchmake };
+        self.take(key, limit).await.1.map_err(ApiError::from)
     }
 
     /// Counts one request, if it may be answered now.
@@ -244,6 +262,36 @@ mod tests {
         assert_eq!(taken, 10);
         assert_eq!(rates.take_own("x", rates.account(), now).1, Err(Exceeded::All));
         assert_eq!(ApiError::from(Exceeded::All).status.as_u16(), 503);
+    }
+
+    #[tokio::test]
+    async fn seats_count_by_account_or_by_the_network_of_guests() {
+        let rates = Rates::new(RatePolicy { matchmake: 2, ..RatePolicy::default() }, None);
+        let home: IpAddr = "192.0.2.7".parse().unwrap();
+        let player = |id: &str, guest| Identity {
+            customer: "default".parse().unwrap(),
+            id: id.parse().unwrap(),
+            login: "login".parse().unwrap(),
+            name: id.to_owned(),
+            guest,
+            roles: everplay_types::Roles::default(),
+            second_factor: false,
+        };
+        let (ann, guests) = (player("ann", false), ["g1", "g2", "g3"].map(|id| player(id, true)));
+        rates.take_seat(Some(&guests[0]), home).await.unwrap();
+        rates.take_seat(None, home).await.unwrap();
+        for who in [Some(&guests[1]), Some(&guests[2]), None] {
+            let refusal = rates.take_seat(who, home).await.unwrap_err();
+            assert_eq!((refusal.code, refusal.status.as_u16()), ("RATE_LIMITED", 429));
+            assert!(refusal.retry_after.unwrap() > Duration::from_secs(20));
+        }
+        for _ in 0..2 {
+            rates.take_seat(Some(&ann), home).await.unwrap();
+            rates.take_seat(None, "192.0.2.8".parse().unwrap()).await.unwrap();
+        }
+        rates.take_seat(Some(&ann), home).await.unwrap_err();
+        // What services count is another budget.
+        rates.take_own("network 192.0.2.7", rates.guest(), Instant::now()).1.unwrap();
     }
 
     /// Counts questions; answers from memory, or not at all.

@@ -19,7 +19,7 @@ struct NoRooms;
 
 impl Rooms for NoRooms {
     fn matchmake(&self, _: MatchRequest) -> BoxFuture<'_, Result<SeatReservation, MatchError>> {
-        Box::pin(async { Err(MatchError { code: 520, message: "no rooms here".to_owned() }) })
+        Box::pin(async { Err(MatchError::new(520, "no rooms here")) })
     }
 
     fn attach(&self, _: Attach, _: Outbox) -> BoxFuture<'_, Result<Attached, AttachError>> {

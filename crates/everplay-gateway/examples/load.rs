@@ -48,7 +48,7 @@ impl RoomInbox for Inbox {
 
 impl Rooms for HoldOutboxes {
     fn matchmake(&self, _: MatchRequest) -> BoxFuture<'_, Result<SeatReservation, MatchError>> {
-        Box::pin(async { Err(MatchError { code: 520, message: "no rooms here".to_owned() }) })
+        Box::pin(async { Err(MatchError::new(520, "no rooms here")) })
     }
 
     fn attach(&self, _: Attach, outbox: Outbox) -> BoxFuture<'_, Result<Attached, AttachError>> {

@@ -10,7 +10,7 @@
 //! anything else                  -> the application's router
 //! ```
 //!
-//! Invariants: every answer has the CORS headers and `x-request-id`; every body has a length; whatever is not a
+//! Invariants: every answer has the CORS headers, `x-request-id` and `everplay-service`; every body has a length; whatever is not a
 //! Colyseus route and fails says so in the error envelope, also the router's bare 404 and 405.
 
 mod body;
@@ -24,7 +24,7 @@ use crate::rooms::ClientInfo;
 use crate::server::{Shared, Slot, SocketSlot};
 use crate::socket;
 use axum::body::{Body, HttpBody};
-use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use body::{Bound, BoundedBody, Verdict};
 use error::{Envelope, RequestId};
 use everplay_wire::matchmake::Route as MatchRoute;
@@ -35,6 +35,8 @@ use tower::ServiceExt;
 
 /// Header with the request's name.
 const REQUEST_ID: &str = "x-request-id";
+/// Header with how much of the service there is.
+const SERVICE: &str = "everplay-service";
 
 /// Answers one request.
 pub(crate) async fn answer(
@@ -53,6 +55,9 @@ pub(crate) async fn answer(
     }
     cors::apply(response.headers_mut(), origin.as_ref());
     response.headers_mut().insert(REQUEST_ID, id.header());
+    if let Some(level) = shared.rooms.service() {
+        response.headers_mut().entry(SERVICE).or_insert(HeaderValue::from_static(level));
+    }
     response
 }
 

@@ -62,6 +62,8 @@ refusals! {
     MatchmakeTimeout => "matchmake_timeout",
     /// The rooms refused a matchmaking request.
     Matchmake => "matchmake",
+    /// Matchmaking more often than one may ask.
+    MatchmakeRate => "matchmake_rate",
     /// A WebSocket handshake that is not one.
     BadUpgrade => "bad_upgrade",
     /// No seat for this connection.

@@ -15,6 +15,7 @@ use everplay_wire::{ClientFrame, Dialect, InputOptions};
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 /// A future of a port: boxed, because ports are trait objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -27,7 +28,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///   used: a seat is used when [`attach`](Self::attach) has answered, and then `closed` follows in any case.
 /// - `readiness` and `health` answer at once, from what is known.
 pub trait Rooms: Send + Sync + 'static {
-    /// Reserves a seat. Errors are answered in the form of the Colyseus routes.
+    /// Reserves a seat. Errors are answered in the form of the Colyseus routes. How often one may ask is the implementor's
+    /// to bound: only it knows who asks.
     fn matchmake(&self, request: MatchRequest) -> BoxFuture<'_, Result<SeatReservation, MatchError>>;
 
     /// Takes a connection to its seat. From the call on, frames for the client may be delivered to `outbox`; they
@@ -42,6 +44,11 @@ pub trait Rooms: Send + Sync + 'static {
 
     /// Whether the Redis that keeps the rooms answers; None: there is none. Answered on `/health`, at once.
     fn redis(&self) -> Option<bool> {
+        None
+    }
+
+    /// How much of the service there is, in one word; told with every answer as `everplay-service`. None: nobody says.
+    fn service(&self) -> Option<&'static str> {
         None
     }
 }
@@ -70,6 +77,15 @@ pub struct MatchError {
     pub code: i32,
     /// For the player and the author.
     pub message: String,
+    /// When to come again, if that is known; told as `Retry-After`.
+    pub retry_after: Option<Duration>,
+}
+
+impl MatchError {
+    /// A refusal without a time to come again.
+    pub fn new(code: i32, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry_after: None }
+    }
 }
 
 /// A connection that asks for its seat.

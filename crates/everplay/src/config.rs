@@ -169,7 +169,11 @@ settings! {
     rate_account("EVERPLAY_RATE_ACCOUNT"): u32 = 1_000;
     /// Requests a minute to the services of a guest, or of a network nobody is signed in from; more are answered 429.
     rate_guest("EVERPLAY_RATE_GUEST"): u32 = 100;
-    /// Requests to the services that this server takes at once from all together; more are answered 503.
+    /// Searches for a seat in a room a minute (`/matchmake`, coming back to one's seat excepted) of a signed-in account, or of
+    /// a network together with its guests; more are answered 429.
+    rate_matchmake("EVERPLAY_RATE_MATCHMAKE"): u32 = 300;
+    /// Requests to the services that this server takes at once from all together, and as many searches for a seat; more are
+    /// answered 503.
     rate_burst("EVERPLAY_RATE_BURST"): u32 = 2_000;
     /// Whether Redis is used. `false` runs without a cluster, on `storage`, even where `redis_url` is set.
     redis_enabled("REDIS_ENABLED"): bool = true;

@@ -20,6 +20,7 @@ pub(crate) use records::KeepLine;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
+use everplay_api::levels::{Coming, Levels};
 use everplay_api::{ErrorBody, timestamp};
 use everplay_gateway::{Incoming, Socket, SocketHandler};
 use everplay_node::{Attach, ClientSink, Handle, MatchRequest, Method, RoomLink};
@@ -50,10 +51,10 @@ const MOST: usize = 4096;
 const ENTER: u32 = 1;
 
 /// Serves the plain WebSocket.
-pub(crate) fn handler(node: Handle, connections: Arc<PlainConnections>) -> SocketHandler {
+pub(crate) fn handler(node: Handle, levels: Levels, connections: Arc<PlainConnections>) -> SocketHandler {
     Arc::new(move |socket| {
-        let (node, connections) = (node.clone(), Arc::clone(&connections));
-        Box::pin(async move { serve(node, connections, socket).await })
+        let (node, levels, connections) = (node.clone(), levels.clone(), Arc::clone(&connections));
+        Box::pin(async move { serve(node, &levels, connections, socket).await })
     })
 }
 
@@ -115,9 +116,15 @@ struct Seated {
     window: (Instant, u32),
 }
 
-async fn serve(node: Handle, connections: Arc<PlainConnections>, mut socket: Socket) {
+async fn serve(node: Handle, levels: &Levels, connections: Arc<PlainConnections>, mut socket: Socket) {
     let (sender, mut sent) = mpsc::channel(QUEUE);
-    let seated = match sit(&node, sender).await {
+    // The line is there to open rooms.
+    let admitted = levels.admit_player(Coming::Opening).map_err(|refusal| refusal.message);
+    let seated = match admitted {
+        Ok(()) => sit(&node, sender).await,
+        Err(refused) => Err(refused),
+    };
+    let seated = match seated {
         Ok(seated) => seated,
         Err(message) => {
             let refusal = refusal("", None, StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", &message);

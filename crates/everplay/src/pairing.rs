@@ -1,6 +1,7 @@
 //! Rooms for two who were matched: makes one and reserves both seats, in the form that SDKs consume.
 
 use everplay_api::BoxFuture;
+use everplay_api::levels::{Coming, Levels};
 use everplay_api::matchmaking::Seats;
 use everplay_node::{Handle, MatchRequest, Method, Reservation};
 use everplay_room::AuthRequest;
@@ -16,6 +17,8 @@ pub(crate) struct RoomSeats {
     pub(crate) public_address: Option<String>,
     /// Room kinds that two can be matched for, with the options of such a room.
     pub(crate) kinds: HashMap<String, Map<String, Value>>,
+    /// How much of the service there is.
+    pub(crate) levels: Levels,
 }
 
 impl RoomSeats {
@@ -62,6 +65,7 @@ impl Seats for RoomSeats {
         players: [&'a Identity; 2],
     ) -> BoxFuture<'a, Result<[Value; 2], String>> {
         Box::pin(async move {
+            self.levels.admit_player(Coming::Opening).map_err(|refusal| refusal.message)?;
             let one = self.seat(Method::Create, game, game, players[0]).await?;
             // If the second seat fails, the first one expires by itself, and the room with it.
             let two = self.seat(Method::JoinById, one.room_id.as_str(), game, players[1]).await?;

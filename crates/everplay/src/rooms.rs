@@ -2,7 +2,8 @@
 
 use crate::doors::Doors;
 use bytes::Bytes;
-use everplay_api::levels::Levels;
+use everplay_api::levels::{Coming, Levels};
+use everplay_api::{ApiError, Rates};
 use everplay_gateway::{
     Attach, AttachError, Attached, BoxFuture, ClientInfo, Frame, MatchError, MatchRequest, Outbox, PushError,
     Readiness, RoomInbox, Rooms,
@@ -26,6 +27,8 @@ pub(crate) struct NodeRooms {
     pub(crate) redis: bool,
     /// How much of the service there is.
     pub(crate) levels: Levels,
+    /// How often one may ask for a seat.
+    pub(crate) rates: Rates,
 }
 
 impl Rooms for NodeRooms {
@@ -33,10 +36,22 @@ impl Rooms for NodeRooms {
         Box::pin(async move {
             let identity =
                 self.doors.identity(request.client.token.as_deref()).await.map_err(|signed_out| {
-                    MatchError { code: i32::from(ErrorCode::AUTH_FAILED.0), message: signed_out.to_string() }
+                    MatchError::new(i32::from(ErrorCode::AUTH_FAILED.0), signed_out.to_string())
                 })?;
+            // Whoever comes back to a seat has it: when a node dies, all players behind one address come at once.
+            if request.method != Method::Reconnect {
+                self.rates.take_seat(identity.as_ref(), request.client.ip).await.map_err(refused)?;
+            }
+            // Who asks for any room gets one that is there when none may be opened.
+            let any = request.method == Method::JoinOrCreate;
+            self.levels.admit_player(coming(request.method)).map_err(refused)?;
+            let none_opened = self.levels.admit_player(Coming::Opening);
             let wanted = everplay_node::MatchRequest {
-                method: method(request.method),
+                method: if any && none_opened.is_err() {
+                    everplay_node::Method::Join
+                } else {
+                    method(request.method)
+                },
                 target: request.target,
                 options: request.options,
                 auth: auth(identity, request.client),
@@ -53,7 +68,11 @@ impl Rooms for NodeRooms {
                         public_address: self.public_address.clone(),
                     },
                 )),
-                Err(error) => Err(MatchError { code: i32::from(error.code), message: error.message }),
+                Err(error) if any && error.code == ErrorCode::INVALID_CRITERIA.0 => {
+                    none_opened.map_err(refused)?;
+                    Err(MatchError::new(i32::from(error.code), error.message))
+                }
+                Err(error) => Err(MatchError::new(i32::from(error.code), error.message)),
             }
         })
     }
@@ -107,6 +126,10 @@ impl Rooms for NodeRooms {
         self.redis.then(|| self.node.status().paused == 0)
     }
 
+    fn service(&self) -> Option<&'static str> {
+        Some(self.levels.level().name())
+    }
+
     fn health(&self) -> serde_json::Value {
         let status = self.node.status();
         json!({ "ready": status.ready, "running": status.rooms, "paused": status.paused, "service": self.levels.level().name() })
@@ -153,6 +176,23 @@ impl RoomInbox for NodeInbox {
         if let Some(link) = self.0.take() {
             link.closed(code);
         }
+    }
+}
+
+fn coming(method: Method) -> Coming {
+    match method {
+        Method::Reconnect => Coming::Back,
+        Method::Join | Method::JoinById | Method::JoinOrCreate => Coming::New,
+        Method::Create => Coming::Opening,
+    }
+}
+
+/// What a service refuses, in the form of the Colyseus routes.
+fn refused(refusal: ApiError) -> MatchError {
+    MatchError {
+        code: i32::from(refusal.status.as_u16()),
+        message: refusal.message,
+        retry_after: refusal.retry_after,
     }
 }
 

@@ -14,9 +14,10 @@ use crate::line::{self, PlainConnections};
 use crate::pages::Pages;
 use crate::pairing::RoomSeats;
 use crate::rooms::NodeRooms;
-use crate::services::{OfRooms, Services};
+use crate::services::{self, OfRooms, Services};
 use crate::stores;
 use crate::{Error, Result};
+use everplay_api::Rates;
 use everplay_gateway::{BindError, RenderMetrics, Service};
 use everplay_node::{Kind, Node, Restored};
 use everplay_types::{CloseCode, CustomerId};
@@ -96,8 +97,13 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
     };
     let public_address = Some(config.public_address.clone()).filter(|address| !address.is_empty());
     let connections = Arc::new(PlainConnections::default());
-    let seats =
-        RoomSeats { node: node.clone(), public_address: public_address.clone(), kinds: parts.matched };
+    let seats = RoomSeats {
+        node: node.clone(),
+        public_address: public_address.clone(),
+        kinds: parts.matched,
+        levels: services.levels().clone(),
+    };
+    let rates = Rates::new(services::rate_policy(&config), stores.allowances.clone());
     let of_rooms = OfRooms {
         allowances: stores.allowances,
         seats: Arc::new(seats),
@@ -109,6 +115,7 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
         doors: services.doors(),
         redis,
         levels: services.levels().clone(),
+        rates,
     });
     let mut app = parts.routes.merge(services.router(&config, &node, first_kind, of_rooms));
     if let Some(cluster) = &cluster {
@@ -117,7 +124,7 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
     if let Some(pages) = parts.pages {
         app = app.merge(pages.framed_by(&config.frame_ancestors).router());
     }
-    let plain = line::handler(node.clone(), connections);
+    let plain = line::handler(node.clone(), services.levels().clone(), connections);
     let parts = everplay_gateway::Parts {
         app,
         metrics: parts.metrics,

@@ -131,8 +131,7 @@ impl Services {
         let origins = Origins(origins.filter(|origin| !origin.is_empty()).collect());
         let mut layers = Layers::new(authenticate);
         layers.levels = self.levels.clone();
-        layers.rates =
-            RatePolicy { account: config.rate_account, guest: config.rate_guest, burst: config.rate_burst };
+        layers.rates = rate_policy(config);
         layers.shared_rates = rooms.allowances;
         let boards = self.counting.boards.clone();
         let matchmaking = Matchmaking::start(rooms.seats, boards, PoolSettings::default());
@@ -172,6 +171,16 @@ impl Services {
         if let Err(error) = self.accounts.close().await {
             tracing::warn!(%error, "uses of keys were not written down");
         }
+    }
+}
+
+/// How often one may ask.
+pub(crate) fn rate_policy(config: &Config) -> RatePolicy {
+    RatePolicy {
+        account: config.rate_account,
+        guest: config.rate_guest,
+        matchmake: config.rate_matchmake,
+        burst: config.rate_burst,
     }
 }
 

@@ -1,4 +1,4 @@
-//! How much of the service there is, as clients and operators see it.
+//! How much of the service there is, as clients and operators see it, and how often one may ask for a seat.
 
 use everplay::config::Storage;
 use everplay::prelude::*;
@@ -28,7 +28,11 @@ impl Room for Lamp {
 
 /// A server, what may set its level, and its address.
 async fn started() -> (Running, String, String) {
-    let config = Config { port: 0, storage: Storage::Memory, ..Config::default() };
+    started_with(Config::default()).await
+}
+
+async fn started_with(config: Config) -> (Running, String, String) {
+    let config = Config { port: 0, storage: Storage::Memory, ..config };
     let running = App::new().room::<Lamp>("lamp").start(config).await.unwrap();
     let url = format!("http://{}", running.address());
     let guest = running.accounts().guest(&CustomerId::default(), Value::Null, &device()).await.unwrap();
@@ -100,4 +104,92 @@ async fn an_operators_word_reaches_the_rooms() {
         };
         tokio::time::timeout(Duration::from_secs(10), told).await.expect("the room is told");
     }
+}
+
+/// Asks for a seat as an SDK does: status, when to come again, the body.
+async fn seat(url: &str, path: &str, token: Option<&str>) -> (u16, Option<u64>, Value) {
+    let mut request = reqwest::Client::new().post(format!("{url}/matchmake/{path}")).json(&json!({}));
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    let answer = request.send().await.unwrap();
+    let wait = answer.headers().get("retry-after").map(|wait| wait.to_str().unwrap().parse().unwrap());
+    (answer.status().as_u16(), wait, answer.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn seats_are_given_so_often_and_never_denied_to_who_comes_back() {
+    let (running, url, _) = started_with(Config { rate_matchmake: 3, ..Config::default() }).await;
+    let guest = running.accounts().guest(&CustomerId::default(), Value::Null, &device()).await.unwrap();
+    let (status, _, first) = seat(&url, "create/lamp", None).await;
+    assert_eq!(status, 200);
+    for token in [None, Some(guest.access_token.as_str())] {
+        assert_eq!(seat(&url, "joinOrCreate/lamp", token).await.0, 200);
+    }
+    // A guest more is no budget more.
+    for token in [None, Some(guest.access_token.as_str())] {
+        let (status, wait, refused) = seat(&url, "create/lamp", token).await;
+        assert_eq!((status, &refused["code"]), (429, &json!(429)), "{refused}");
+        assert!(
+            refused["error"].is_string() && wait.is_some_and(|wait| (1..=20).contains(&wait)),
+            "{wait:?}"
+        );
+    }
+    let room = first["roomId"].as_str().unwrap();
+    for _ in 0..10 {
+        let (status, _, answer) = seat(&url, &format!("reconnect/{room}"), None).await;
+        assert_ne!(status, 429, "{answer}");
+    }
+    // The services count for themselves.
+    assert_eq!(reqwest::get(format!("{url}/faq")).await.unwrap().status().as_u16(), 200);
+    running.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn no_room_is_opened_while_there_is_no_service_for_it() {
+    let (running, url, key) = started().await;
+    let client = reqwest::Client::new();
+    let set = async |word: Value| {
+        let set = client.put(format!("{url}/admin/service")).bearer_auth(&key).json(&word);
+        assert_eq!(set.send().await.unwrap().status().as_u16(), 200);
+    };
+    let refused = async |path: &str, said: &str| {
+        let (status, wait, refused) = seat(&url, path, None).await;
+        assert_eq!((status, &refused["code"]), (503, &json!(503)), "{path}: {refused}");
+        assert!(refused["error"].as_str().unwrap().contains(said), "{refused}");
+        assert!(wait.is_some_and(|wait| wait > 50), "{wait:?}");
+    };
+    set(json!({ "level": "emergency", "message": "disks are full", "seconds": 60 })).await;
+    for path in ["create/lamp", "joinOrCreate/lamp"] {
+        refused(path, "disks are full").await;
+    }
+    assert_eq!(running.node().status().rooms, 0);
+    set(json!({ "level": "full" })).await;
+    let mut player = Player::new(&url).unwrap().create("lamp", &json!({})).await.unwrap();
+    let room = player.room_id().to_owned();
+
+    set(json!({ "level": "emergency", "message": "disks are full", "seconds": 60 })).await;
+    refused("create/lamp", "disks are full").await;
+    for path in ["joinOrCreate/lamp".to_owned(), "join/lamp".to_owned(), format!("joinById/{room}")] {
+        let (status, _, seat) = seat(&url, &path, None).await;
+        assert_eq!((status, &seat["roomId"]), (200, &json!(room)), "{path}: {seat}");
+    }
+
+    set(json!({ "level": "maintenance", "message": "new disks", "seconds": 60 })).await;
+    for path in ["create/lamp".to_owned(), "joinOrCreate/lamp".to_owned(), format!("joinById/{room}")] {
+        refused(&path, "new disks").await;
+    }
+    let back = seat(&url, &format!("reconnect/{room}"), None).await;
+    assert_ne!(back.0, 503, "who was there may come back: {}", back.2);
+    while player.state_json().is_none_or(|state| state["told"] != json!(["emergency", "maintenance"])) {
+        assert!(player.next().await.is_some(), "the room plays on");
+    }
+    for (path, status) in
+        [("/.well-known/jwks.json", 200), ("/matchmake/create/lamp", 404), ("/health/live", 200)]
+    {
+        let answer = client.get(format!("{url}{path}")).send().await.unwrap();
+        assert_eq!(answer.headers()["everplay-service"], "maintenance", "{path}");
+        assert_eq!(answer.status().as_u16(), status, "{path}");
+    }
+    assert_eq!(running.node().status().rooms, 1);
 }

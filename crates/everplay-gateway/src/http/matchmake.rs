@@ -6,7 +6,7 @@ use crate::metrics::Refusal;
 use crate::rooms::{ClientInfo, MatchError, MatchRequest};
 use crate::server::Shared;
 use axum::body::Body;
-use axum::http::{Response, StatusCode};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use everplay_types::ErrorCode;
 use everplay_wire::Dialect;
 use everplay_wire::matchmake::{ErrorBody, MALFORMED_BODY, Method, http_status, parse_options};
@@ -49,9 +49,16 @@ pub(super) async fn answer(
             let body = serde_json::to_string(&seat).expect("strings and numbers are always JSON");
             json_response(StatusCode::OK, body)
         }
-        Ok(Err(MatchError { code, message })) => {
-            shared.metrics.refuse(Refusal::Matchmake);
-            refusal(code, message)
+        Ok(Err(MatchError { code, message, retry_after })) => {
+            let too_often = code == i32::from(StatusCode::TOO_MANY_REQUESTS.as_u16());
+            shared.metrics.refuse(if too_often { Refusal::MatchmakeRate } else { Refusal::Matchmake });
+            let mut response = refusal(code, message);
+            if let Some(wait) = retry_after {
+                // Whole seconds, rounded up: coming at the second told is never too early.
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            }
+            response
         }
         Err(_) => {
             shared.metrics.refuse(Refusal::MatchmakeTimeout);

@@ -54,6 +54,9 @@ async fn errors_have_the_form_the_sdks_read() {
         let answer = world.post(path, "{}").await;
         assert_eq!((answer.status, answer.json()), (status, body), "{path}");
     }
+    let busy = world.post("/matchmake/join/busy", "{}").await;
+    let told = json!({"code": 429, "error": "too many requests; ask again later"});
+    assert_eq!((busy.status, busy.json(), busy.header("retry-after")), (429, told, Some("2")));
     let broken = world.post("/matchmake/join/echo", "{").await;
     assert_eq!((broken.status, broken.body.as_str()), (400, r#"{"error":"malformed request body"}"#));
     let deep = world.post("/matchmake/join/echo", &"[".repeat(10_000)).await;

@@ -41,7 +41,7 @@ impl Rooms for EchoRooms {
     fn matchmake(&self, request: MatchRequest) -> BoxFuture<'_, Result<SeatReservation, MatchError>> {
         self.requests.lock().unwrap().push(request.clone());
         Box::pin(async move {
-            let error = |code, message: &str| Err(MatchError { code, message: message.to_owned() });
+            let error = |code, message: &str| Err(MatchError::new(code, message));
             match request.target.as_str() {
                 "echo" => Ok(SeatReservation::new(
                     "good".to_owned(),
@@ -54,6 +54,10 @@ impl Rooms for EchoRooms {
                         public_address: None,
                     },
                 )),
+                "busy" => Err(MatchError {
+                    retry_after: Some(Duration::from_millis(1_500)),
+                    ..MatchError::new(429, "too many requests; ask again later")
+                }),
                 "teapot" => error(418, "short and stout"),
                 "custom" => error(4242, "an application's own code"),
                 "never" => std::future::pending().await,

@@ -39,7 +39,7 @@ impl Server {
         command.env_clear().args(["serve", "--log", "warn", "--port", port, "--data-dir"]).arg(data_dir);
         command.envs(settings.iter().copied());
         // Every guest of a test comes from one address and asks as often as a condition takes.
-        command.args(["--rate-guest", "100000", "--rate-burst", "100000"]);
+        command.args(["--rate-guest", "100000", "--rate-matchmake", "100000", "--rate-burst", "100000"]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();

@@ -18,9 +18,12 @@ impl ServerProcess {
     /// Starts it on this data directory and waits until it says that it is ready.
     pub(crate) fn start(data_dir: &Path, port: u16) -> Result<Self> {
         let program = std::env::current_exe().map_err(Error::system("this program cannot be found"))?;
-        let arguments: [OsString; 11] = [
+        let arguments: [OsString; 13] = [
             "serve".into(),
             "--bench-rooms".into(),
+            // All players of a measurement come from one address.
+            "--rate-matchmake=1000000".into(),
+            "--rate-burst=1000000".into(),
             "--host".into(),
             "127.0.0.1".into(),
             "--port".into(),

@@ -251,6 +251,8 @@ fn launch(n: usize, address: SocketAddr, place: &Place) -> Result<Process> {
     command.env("PORT", address.port().to_string()).env("REDIS_URL", redis).env("DATABASE_URL", database);
     command.env("EVERPLAY_HOST", &host).env("EVERPLAY_LINK_HOST", &host).env("EVERPLAY_CLUSTER_KEY", key);
     command.env("EVERPLAY_BENCH_ROOMS", "true").env("EVERPLAY_ZONE", ZONES[n % ZONES.len()]);
+    // All bots come from one address.
+    command.env("EVERPLAY_RATE_MATCHMAKE", "1000000").env("EVERPLAY_RATE_BURST", "1000000");
     command.env("EVERPLAY_LOG", "info").env("EVERPLAY_LOG_FORMAT", "human");
     command.envs(settings.iter().map(|(name, value)| (name, value)));
     let process = Process::start(&name, &mut command, &directory.join(format!("{name}.log")))?;
