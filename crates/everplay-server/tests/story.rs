@@ -21,6 +21,14 @@ async fn with_nothing_installed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn on_redis_and_postgresql_by_their_addresses() {
+    let servers = (Redis::start(&[]), Postgres::start());
+    let (redis, postgres) = (servers.0.url(), servers.1.url());
+    let folder = story(&[("REDIS_URL", redis.as_str()), ("DATABASE_URL", &postgres)]).await;
+    is_empty(&folder);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn on_redis_postgresql_and_dynamodb_by_their_addresses() {
     let servers = (Redis::start(&[]), Postgres::start(), DynamoDb::start());
     let (redis, postgres, dynamodb) = (servers.0.url(), servers.1.url(), servers.2.url());
@@ -30,7 +38,10 @@ async fn on_redis_postgresql_and_dynamodb_by_their_addresses() {
         ("DYNAMODB_ENDPOINT", &dynamodb),
         ("DYNAMODB_PREFIX", "story-"),
     ];
-    let folder = story(&stores).await;
+    is_empty(&story(&stores).await);
+}
+
+fn is_empty(folder: &tempfile::TempDir) {
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
     assert!(left.is_empty(), "nothing is kept on the machine itself: {left:?}");
 }

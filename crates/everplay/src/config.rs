@@ -111,7 +111,7 @@ settings! {
     /// `redis_url`.
     database_url("DATABASE_URL"): StoreUrl = StoreUrl::default();
     /// DynamoDB that keeps games that were played: `aws` for the region's own, or the address of a server that speaks like
-    /// it. Region and credentials come from the usual AWS settings. Empty: a file in `data_dir`; in a cluster, memory.
+    /// it. Region and credentials come from the usual AWS settings. Empty: a file in `data_dir`; in a cluster, PostgreSQL.
     dynamodb("DYNAMODB_ENDPOINT"): String = String::new();
     /// In front of the names of its tables, so that several deployments fit into one account.
     dynamodb_prefix("DYNAMODB_PREFIX"): String = String::new();

@@ -10,6 +10,8 @@
 //! DIR/boards.sqlite    standings
 //! ```
 //!
+//! In a cluster both are in PostgreSQL, unless DynamoDB has the games.
+//!
 //! Both are asked again until they have taken an event, so each may be away for as long as it likes: see docs/events.md.
 
 use crate::config::{Config, Stores};
@@ -87,10 +89,10 @@ async fn open_stores(config: &Config) -> Result<Opened> {
             Ok((Arc::new(boards), records))
         }
         Stores::Cluster { database_url, .. } => {
-            let records = dynamo.unwrap_or_else(|| {
-                tracing::warn!("games that were played are kept in memory only: set `dynamodb`");
-                Arc::new(MemoryRecordStore::new())
-            });
+            let records = match dynamo {
+                Some(records) => records,
+                None => shared_records(database_url).await?,
+            };
             Ok((shared_boards(database_url).await?, records))
         }
     }
@@ -105,6 +107,17 @@ async fn shared_boards(_: &str) -> Result<Arc<dyn BoardStore>> {
 #[cfg(feature = "cluster")]
 async fn shared_boards(database_url: &str) -> Result<Arc<dyn BoardStore>> {
     let store = everplay_boards::PostgresBoardStore::open(database_url).await;
+    Ok(Arc::new(store.map_err(|error| Error::Store(error.to_string()))?))
+}
+
+#[cfg(not(feature = "cluster"))]
+async fn shared_records(_: &str) -> Result<Arc<dyn RecordStore>> {
+    Err(Error::Store("this program was built without the stores of a cluster".to_owned()))
+}
+
+#[cfg(feature = "cluster")]
+async fn shared_records(database_url: &str) -> Result<Arc<dyn RecordStore>> {
+    let store = everplay_records::PostgresRecordStore::open(database_url).await;
     Ok(Arc::new(store.map_err(|error| Error::Store(error.to_string()))?))
 }
 

@@ -1,5 +1,5 @@
 //! What the nodes of a cluster have in common over HTTP, on a real Redis and a real PostgreSQL: one budget of requests, and
-//! none refused because Redis is away; an operator's word.
+//! none refused because Redis is away; an operator's word; games that were played, and tickets.
 
 #[path = "../../everplay-live/tests/servers/mod.rs"]
 mod servers;
@@ -8,6 +8,7 @@ use everplay::config::StoreUrl;
 use everplay::prelude::*;
 use everplay::{App, Config, Running};
 use everplay_accounts::{Device, Permission};
+use everplay_client::Client as Player;
 use everplay_types::CustomerId;
 use serde_json::{Value, json};
 use servers::postgres::Postgres;
@@ -25,6 +26,13 @@ struct Empty {
 impl Room for Empty {
     type Options = serde::de::IgnoredAny;
     type Timer = ();
+
+    fn messages(on: &mut Messages<Self>) {
+        on.message("end", |_: &mut Self, cx: &mut Context<Self>, _: &Client, game: Value| {
+            _ = cx.emit("game finished", &game);
+            Ok(())
+        });
+    }
 
     fn create(_: &mut Context<Self>, _: serde::de::IgnoredAny) -> Result<Self, Refusal> {
         Ok(Self::default())
@@ -150,6 +158,76 @@ async fn an_operators_word_holds_on_all_nodes() {
     for node in &nodes {
         until(node, "full").await;
     }
+    for node in nodes {
+        node.stop(Duration::from_secs(5)).await;
+    }
+}
+
+/// Nothing of it is in a node's memory: all of them were stopped before it is looked at again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn games_and_tickets_are_found_on_every_node_and_after_all_were_stopped() {
+    let (redis, postgres) = (Redis::start(&[]), Postgres::start());
+    let mut nodes = vec![node(&redis, &postgres).await, node(&redis, &postgres).await];
+    let device = Device { agent: "test".into(), network: "local".into() };
+    let mut users = Vec::new();
+    for _ in 0..2 {
+        users.push(nodes[0].accounts().guest(&CustomerId::default(), Value::Null, &device).await.unwrap());
+    }
+    let [ada, bob] = [0, 1].map(|at| users[at].identity.id.to_string());
+    let player = |user: &str, mark: &str| json!({ "user": user, "session": mark, "name": user, "mark": mark, "computer": false });
+    let game = json!({
+        "game": 7, "mode": "quick", "reason": "line", "winner": "O", "moves": [4, 0, 8, 1, 3, 2], "tookMs": 400,
+        "board": ["O", "O", "O", "X", "X", null, null, null, "X"],
+        "players": [player(&ada, "X"), player(&bob, "O")],
+    });
+    let url = |node: &Running| format!("http://{}", node.address());
+    let player = Player::new(&url(&nodes[0])).unwrap();
+    let mut seat = player.join_or_create("empty", &json!({})).await.unwrap();
+    let id = format!("{}.7", seat.room_id());
+    seat.send("end", &game).unwrap();
+    seat.flush().await.unwrap();
+
+    let client = reqwest::Client::new();
+    let history = async |node: &Running| {
+        let path = format!("{}/users/{ada}/games", url(node));
+        let start = Instant::now();
+        loop {
+            let told: Value = client.get(&path).send().await.unwrap().json().await.unwrap();
+            if told["games"].as_array().is_some_and(|games| !games.is_empty()) {
+                assert_eq!(told["games"][0]["gameId"], id, "{told}");
+                assert_eq!(told["games"].as_array().unwrap().len(), 1, "{told}");
+                break;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "{told}");
+            tokio::time::sleep(Duration::from_millis(800)).await;
+        }
+        let kept = client.get(format!("{}/games/{id}", url(node))).send().await.unwrap();
+        let kept: Value = kept.json().await.unwrap();
+        assert_eq!(
+            (&kept["winner"], kept["moves"].as_array().map(Vec::len)),
+            (&json!("player2"), Some(6)),
+            "{kept}"
+        );
+    };
+    history(&nodes[1]).await;
+    let asked = json!({ "subject": "The last game", "description": "My opponent took a corner of mine." });
+    let asked =
+        client.post(format!("{}/tickets", url(&nodes[1]))).bearer_auth(&users[1].access_token).json(&asked);
+    let ticket: Value = asked.send().await.unwrap().json().await.unwrap();
+    let ticket = ticket["ticketId"].as_str().unwrap_or_else(|| panic!("{ticket}")).to_owned();
+    let found = async |node: &Running| {
+        let path = format!("{}/tickets/{ticket}", url(node));
+        let seen = client.get(path).bearer_auth(&users[1].access_token).send().await.unwrap();
+        assert_eq!(seen.status().as_u16(), 200);
+    };
+    found(&nodes[0]).await;
+
+    for node in nodes.drain(..) {
+        node.stop(Duration::from_secs(5)).await;
+    }
+    nodes.push(node(&redis, &postgres).await);
+    history(&nodes[0]).await;
+    found(&nodes[0]).await;
     for node in nodes {
         node.stop(Duration::from_secs(5)).await;
     }

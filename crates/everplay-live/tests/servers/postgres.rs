@@ -198,7 +198,7 @@ fn launch(port: u16, folder: &Path) -> Process {
     let mut server = command("postgres");
     server.arg("-D").arg(data(folder)).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k"]).arg(folder);
     for setting in
-        ["wal_level=replica", "max_connections=20", "shared_buffers=16MB", "wal_receiver_status_interval=1s"]
+        ["wal_level=replica", "max_connections=60", "shared_buffers=16MB", "wal_receiver_status_interval=1s"]
     {
         server.args(["-c", setting]);
     }

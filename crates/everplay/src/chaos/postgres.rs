@@ -127,7 +127,7 @@ fn launch(address: SocketAddr, directory: &Path) -> Result<Process> {
     let (host, port) = (address.ip().to_string(), address.port().to_string());
     let mut server = program("postgres")?;
     server.arg("-D").arg(directory.join("data")).args(["-p", &port, "-h", &host, "-k"]);
-    server.arg(directory).args(["-c", "wal_level=replica", "-c", "max_connections=40"]);
+    server.arg(directory).args(["-c", "wal_level=replica", "-c", "max_connections=80"]);
     server.args(["-c", "shared_buffers=16MB"]).current_dir("/");
     let mut process = Process::start("postgres", &mut server, &directory.with_extension("log"))?;
     let mut ready = program("pg_isready")?;
