@@ -27,10 +27,10 @@ use crate::clock::{Clock, DAY};
 use crate::mail::{Mailer, Outbox};
 use crate::password::{Busy, Hasher, PasswordProblem};
 use crate::secret::{self, Sealer};
-use crate::store::{AccountStore, AuditEntry, StoreError, User};
+use crate::store::{AccountStore, AuditEntry, Replaced, StoreError, User};
 use crate::throttle::{Bound, Throttle};
 use crate::token::{BadToken, Keyring, draw_key};
-use everplay_types::{CustomerId, Identity, LoginId, Roles};
+use everplay_types::{CustomerId, Identity, LoginId, Role, Roles};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
@@ -176,6 +176,9 @@ pub enum AccountError {
     /// A code, link or token that is not good, or no more.
     #[error("the code is wrong or has expired")]
     WrongCode,
+    /// It needs a code of the second factor, too.
+    #[error("a code of your authenticator is needed to do this")]
+    FactorRequired,
     /// It needs a sign-in of a moment ago, or the password.
     #[error("show your password again to do this")]
     StepUp,
@@ -424,9 +427,17 @@ impl Accounts {
             let mut user = before.clone();
             change(&mut user)?;
             user.updated_at = self.now().max(before.updated_at + 1);
-            if self.0.store.replace_user(before.updated_at, &user, audit.as_ref()).await? {
-                self.forget(customer, id);
-                return Ok(user);
+            let lost = [Role::Admin, Role::CustomerAdmin]
+                .into_iter()
+                .filter(|role| before.roles.has(*role) && !user.roles.has(*role));
+            let lost: Vec<_> = lost.collect();
+            match self.0.store.replace_user(before.updated_at, &user, &lost, audit.as_ref()).await? {
+                Replaced::Done => {
+                    self.forget(customer, id);
+                    return Ok(user);
+                }
+                Replaced::LastOne => return Err(AccountError::Conflict("the last admin stays")),
+                Replaced::Meanwhile => {}
             }
         }
         Err(AccountError::Conflict("the account is being changed by others at the same time"))
@@ -452,6 +463,23 @@ impl Accounts {
 
     fn throttled(&self, key: &str, bound: Bound) -> Result<(), AccountError> {
         self.0.throttle.check(key, bound, self.now()).map_err(AccountError::Throttled)
+    }
+
+    /// One of a bounded number of tries: refused beyond them, and counted unless it fits or nothing came of it. Tries at
+    /// the same time count while they are looked at.
+    async fn one_try(
+        &self,
+        key: &str,
+        bound: Bound,
+        attempt: impl Future<Output = Result<bool, AccountError>>,
+        refusal: AccountError,
+    ) -> Result<(), AccountError> {
+        self.0.throttle.take(key, bound, self.now()).map_err(AccountError::Throttled)?;
+        let fits = attempt.await;
+        if !matches!(fits, Ok(false)) {
+            self.0.throttle.give_back(key);
+        }
+        if fits? { Ok(()) } else { Err(refusal) }
     }
 
     async fn read_keys(&self) -> Result<(), StoreError> {

@@ -19,6 +19,7 @@ pub use keys::ApiKey;
 pub use logins::Login;
 pub(crate) use logins::Rotation;
 pub use service::{SaidService, ServiceWord};
+pub(crate) use users::Replaced;
 pub use users::{LinkedIdentity, User};
 
 #[cfg(feature = "postgres")]

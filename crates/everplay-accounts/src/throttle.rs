@@ -19,41 +19,60 @@ pub(crate) struct Bound {
     pub(crate) window_ms: i64,
 }
 
+/// When a key's window began, and its failures since.
+type Windows = HashMap<String, (i64, u32)>;
+
 #[derive(Debug, Default)]
-pub(crate) struct Throttle(Mutex<HashMap<String, (i64, u32)>>);
+pub(crate) struct Throttle(Mutex<Windows>);
+
+fn wait(keys: &Windows, key: &str, bound: Bound, now: i64) -> Result<(), Duration> {
+    match keys.get(key) {
+        Some((since, count)) if *count >= bound.failures && now < since + bound.window_ms => {
+            Err(Duration::from_millis(u64::try_from(since + bound.window_ms - now).unwrap_or_default()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn count(keys: &mut Windows, key: &str, bound: Bound, now: i64) {
+    if keys.len() >= KEYS {
+        keys.retain(|_, (since, _)| now < *since + bound.window_ms);
+        if keys.len() >= KEYS {
+            keys.clear();
+        }
+    }
+    let (since, count) = keys.entry(key.to_owned()).or_insert((now, 0));
+    if now >= *since + bound.window_ms {
+        (*since, *count) = (now, 0);
+    }
+    *count += 1;
+}
 
 impl Throttle {
     /// Whether the key may try now; else how long it waits.
     pub(crate) fn check(&self, key: &str, bound: Bound, now: i64) -> Result<(), Duration> {
-        match self.0.lock().get(key) {
-            Some((since, count)) if *count >= bound.failures && now < since + bound.window_ms => {
-                Err(Duration::from_millis(u64::try_from(since + bound.window_ms - now).unwrap_or_default()))
-            }
-            _ => Ok(()),
-        }
+        wait(&self.0.lock(), key, bound, now)
     }
 
     /// Counts a failure.
     pub(crate) fn failed(&self, key: &str, bound: Bound, now: i64) {
-        let mut keys = self.0.lock();
-        if keys.len() >= KEYS {
-            keys.retain(|_, (since, _)| now < *since + bound.window_ms);
-            if keys.len() >= KEYS {
-                keys.clear();
-            }
-        }
-        let (since, count) = keys.entry(key.to_owned()).or_insert((now, 0));
-        if now >= *since + bound.window_ms {
-            (*since, *count) = (now, 0);
-        }
-        *count += 1;
+        count(&mut self.0.lock(), key, bound, now);
     }
 
-    /// Takes one of a bounded number of tries: for what may happen only so often, failed or not.
+    /// Takes one of a bounded number of tries, failed or not. Tries that are being looked at count, so that many at the
+    /// same time are not more than the bound; what turns out to be no failure is [given back](Self::give_back).
     pub(crate) fn take(&self, key: &str, bound: Bound, now: i64) -> Result<(), Duration> {
-        self.check(key, bound, now)?;
-        self.failed(key, bound, now);
+        let mut keys = self.0.lock();
+        wait(&keys, key, bound, now)?;
+        count(&mut keys, key, bound, now);
         Ok(())
+    }
+
+    /// The try that was taken was none to count.
+    pub(crate) fn give_back(&self, key: &str) {
+        if let Some((_, count)) = self.0.lock().get_mut(key) {
+            *count = count.saturating_sub(1);
+        }
     }
 
     /// It was the owner after all.
@@ -79,5 +98,16 @@ mod tests {
         assert_eq!(throttle.check("a", bound, 1_000), Ok(()));
         throttle.failed("a", bound, 1_000);
         assert_eq!(throttle.check("a", bound, 1_001), Ok(()));
+    }
+
+    #[test]
+    fn tries_at_the_same_time_are_bounded_and_given_back() {
+        let (throttle, bound) = (Throttle::default(), Bound { failures: 2, window_ms: 1_000 });
+        throttle.take("a", bound, 0).unwrap();
+        throttle.take("a", bound, 0).unwrap();
+        assert_eq!(throttle.take("a", bound, 100), Err(Duration::from_millis(900)));
+        throttle.give_back("a");
+        throttle.take("a", bound, 100).unwrap();
+        throttle.give_back("never taken");
     }
 }

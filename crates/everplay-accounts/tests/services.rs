@@ -8,7 +8,7 @@ mod servers;
 use everplay_accounts::{
     AccountError, AccountStore, Accounts, BoxFuture, Clock, Device, Entrance, Letter, Mailer, Parts,
     Permission, PersonalData, Principal, ProfileChange, SaidService, Sealer, ServiceWord, SignedIn,
-    Unverified,
+    Unverified, allows,
 };
 use everplay_types::{CustomerId, Identity, Role, ServiceLevel};
 use serde_json::{Value, json};
@@ -99,11 +99,16 @@ async fn suite(store: AccountStore) {
     logins_end(&stage(store.clone()).await).await;
     second_factors(&stage(store.clone()).await).await;
     mails(&stage(store.clone()).await).await;
+    addresses_change(&stage(store.clone()).await).await;
+    a_factor_is_not_walked_around(&stage(store.clone()).await).await;
+    nobody_rises(&stage(store.clone()).await).await;
+    guesses_at_once(&stage(store.clone()).await).await;
     staff(&stage(store.clone()).await).await;
     keys_of_servers(&stage(store.clone()).await).await;
     the_service_is_spoken_of(&stage(store.clone()).await).await;
     being_forgotten(&stage(store.clone()).await).await;
     races(&stage(store.clone()).await).await;
+    somebody_stays(&stage(store.clone()).await).await;
     customers_apart(&stage(store.clone()).await).await;
     keys_change(&stage(store).await).await;
 }
@@ -212,6 +217,8 @@ impl Stage {
         let seed = seed_of(&url);
         self.accounts.confirm_factor(&in_.identity, &self.digits(&seed)).await.unwrap();
         if let Some(role) = role {
+            let code = self.code(email, "Confirm").await;
+            self.accounts.confirm_email(customer, &code).await.unwrap();
             let system = Principal::Player(Identity {
                 roles: [Role::Admin].into_iter().collect(),
                 second_factor: true,
@@ -409,6 +416,13 @@ async fn logins_end(stage: &Stage) {
     assert_eq!(stage.has(&three.access_token).await, Err(Unverified::Ended));
     accounts.sign_out(&one.identity).await.unwrap();
     assert_eq!(stage.has(&one.access_token).await, Err(Unverified::Ended));
+    // With what is left when the access token has expired.
+    let late = accounts.guest(&customer(), json!({}), &here()).await.unwrap();
+    stage.pass(16 * MINUTE);
+    accounts.sign_out_with(&customer(), &late.refresh_token).await.unwrap();
+    assert!(accounts.renew(&customer(), &late.refresh_token).await.is_err());
+    assert_eq!(accounts.verify_for_play(&late.access_token, true).await, Err(Unverified::Ended));
+    assert!(matches!(accounts.sign_out_with(&customer(), "nonsense").await, Err(AccountError::WrongCode)));
 }
 
 async fn second_factors(stage: &Stage) {
@@ -511,14 +525,140 @@ async fn mails(stage: &Stage) {
     assert_eq!(stage.has(&squatter.access_token).await, Err(Unverified::Ended));
     stage.sign_in(&customer(), "victim@mails.example", "the owner's own words").await.unwrap();
     assert!(stage.mail.0.lock().unwrap()[sent..].iter().all(|letter| letter.to != "nobody@mails.example"));
-    // A changed address is to be confirmed again, and the old mail's code is void.
-    let eve = stage.register(&customer(), "eve@mails.example").await;
-    let old = stage.code("eve@mails.example", "Confirm").await;
-    accounts.change_email(&eve.identity, PASSWORD, "eve2@mails.example").await.unwrap();
+}
+
+async fn addresses_change(stage: &Stage) {
+    let accounts = &stage.accounts;
+    stage.register(&customer(), "ada@moves.example").await;
+    // One that nobody confirmed is replaced at once, and the old mail's code is void.
+    let eve = stage.register(&customer(), "eve@moves.example").await;
+    let old = stage.code("eve@moves.example", "Confirm").await;
+    accounts.change_email(&eve.identity, PASSWORD, None, "eve2@moves.example").await.unwrap();
     assert!(accounts.confirm_email(&customer(), &old).await.is_err());
-    accounts.confirm_email(&customer(), &stage.code("eve2@mails.example", "Confirm").await).await.unwrap();
-    let taken = accounts.change_email(&eve.identity, PASSWORD, "Ada@Mails.example").await;
-    assert!(matches!(taken, Err(AccountError::EmailTaken)));
+    accounts.confirm_email(&customer(), &stage.code("eve2@moves.example", "Confirm").await).await.unwrap();
+    // One that somebody confirmed stays until the next one is, and hears of it.
+    accounts.change_email(&eve.identity, PASSWORD, None, "eve3@moves.example").await.unwrap();
+    let shown = || async { accounts.account(&eve.identity).await.unwrap() };
+    assert_eq!(shown().await.email.as_deref(), Some("eve2@moves.example"));
+    assert!(shown().await.email_confirmed);
+    let code = stage.code("eve3@moves.example", "Confirm").await;
+    let told =
+        |letter: &Letter| letter.to == "eve2@moves.example" && letter.subject.contains("to be changed");
+    while !stage.mail.0.lock().unwrap().iter().any(told) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    accounts.confirm_email(&customer(), &code).await.unwrap();
+    assert_eq!(shown().await.email.as_deref(), Some("eve3@moves.example"));
+    // How it is written is no other address.
+    accounts.change_email(&eve.identity, PASSWORD, None, "Eve3@moves.example").await.unwrap();
+    assert!(shown().await.email_confirmed);
+    // Whether there is an account is asked ten times an hour and no more; mails leave as seldom.
+    for _ in 0..10 {
+        let taken = accounts.change_email(&eve.identity, PASSWORD, None, "Ada@Moves.example").await;
+        assert!(matches!(taken, Err(AccountError::EmailTaken)), "{taken:?}");
+    }
+    let enough = accounts.change_email(&eve.identity, PASSWORD, None, "ada@moves.example").await;
+    assert!(matches!(enough, Err(AccountError::Throttled(_))), "{enough:?}");
+    stage.pass(60 * MINUTE);
+    let before = stage.mail.0.lock().unwrap().len();
+    for n in 0..12 {
+        let to = format!("nobody{n}@moves.example");
+        accounts.change_email(&eve.identity, PASSWORD, None, &to).await.unwrap();
+    }
+    stage.code("nobody9@moves.example", "Confirm").await;
+    let all = stage.mail.0.lock().unwrap();
+    let asked = all[before..].iter().filter(|letter| letter.to.starts_with("nobody"));
+    assert_eq!(asked.count(), 10);
+    assert!(
+        all.iter().all(|letter| !letter.subject.contains("Confirm") || letter.text.starts_with("Hello,\n"))
+    );
+}
+
+/// Who has the mail, or an open page and the password, has not the second factor.
+async fn a_factor_is_not_walked_around(stage: &Stage) {
+    let accounts = &stage.accounts;
+    let of = CustomerId::new("factors").unwrap();
+    let (chief, seed) = stage.with_role(&of, "chief@around.example", Some(Role::CustomerAdmin)).await;
+    let bare = accounts.change_email(&chief.identity, PASSWORD, None, "thief@around.example").await;
+    assert!(matches!(bare, Err(AccountError::FactorRequired)), "{bare:?}");
+    let wrong =
+        accounts.change_email(&chief.identity, PASSWORD, Some("123456"), "thief@around.example").await;
+    assert!(matches!(wrong, Err(AccountError::WrongCode)), "{wrong:?}");
+    stage.pass(MINUTE);
+    let code = stage.digits(&seed);
+    accounts.change_email(&chief.identity, PASSWORD, Some(&code), "thief@around.example").await.unwrap();
+    // A role is for those whose mail is known to be theirs.
+    let (member, _) = stage.with_role(&of, "member@around.example", None).await;
+    let by = Principal::Player(chief.identity.clone());
+    let unconfirmed = accounts.set_role(&by, &member.identity.id, Role::Moderator, true).await;
+    assert!(matches!(unconfirmed, Err(AccountError::Conflict(_))), "{unconfirmed:?}");
+    // The mailbox alone: a new password, and the factor is asked for as before.
+    for email in ["chief@around.example", "thief@around.example"] {
+        accounts.request_reset(&of, email, "192.0.2.1").unwrap();
+    }
+    let code = stage.code("chief@around.example", "new password").await;
+    accounts.reset_password(&of, &code, "a password chosen anew").await.unwrap();
+    let entered = accounts.sign_in(&of, "chief@around.example", "a password chosen anew", &here()).await;
+    assert!(matches!(entered, Ok(Entrance::SecondFactor { .. })), "{entered:?}");
+    let sent = stage.mail.0.lock().unwrap();
+    assert!(!sent.iter().any(|letter| letter.to.starts_with("thief") && letter.subject.contains("password")));
+}
+
+/// For every role that may give roles: it gives and takes what it may do itself, and makes keys that may do no more.
+async fn nobody_rises(stage: &Stage) {
+    let accounts = &stage.accounts;
+    let of = CustomerId::new("rising").unwrap();
+    let (player, _) = stage.with_role(&of, "player@rising.example", Some(Role::Moderator)).await;
+    for giver in [Role::Admin, Role::CustomerAdmin] {
+        let (by, _) = stage.with_role(&of, &format!("{giver}@rising.example"), Some(giver)).await;
+        let by = Principal::Player(by.identity);
+        let Principal::Player(identity) = &by else { unreachable!() };
+        for role in Role::ALL.into_iter().filter(|role| *role != Role::Player) {
+            let within = Permission::ALL.iter().all(|one| !allows(role, *one) || by.may(*one));
+            let within = within && (role != Role::Admin || giver == Role::Admin);
+            for has in [true, false] {
+                let done = accounts.set_role(&by, &player.identity.id, role, has).await;
+                assert_eq!(done.is_ok(), within, "{giver} {role} {has}: {done:?}");
+            }
+        }
+        for scope in Permission::ALL {
+            let made = accounts.create_key(identity, "a server", &[scope], None).await;
+            let fits = scope.for_servers() && (by.may(scope) || scope == Permission::ResultsWrite);
+            assert_eq!(made.is_ok(), fits, "{giver} {scope}: {made:?}");
+        }
+    }
+    let log = accounts.store().audit_log(&of, i64::MAX, 500).await.unwrap();
+    assert!(!log.iter().any(|entry| entry.details.contains("keys:manage")));
+}
+
+/// Many guesses at the same time are no more guesses.
+async fn guesses_at_once(stage: &Stage) {
+    let accounts = &stage.accounts;
+    stage.register(&customer(), "ada@once.example").await;
+    let guess = |n: usize| {
+        let accounts = accounts.clone();
+        tokio::spawn(async move {
+            let guess = format!("not the password {n}");
+            let device = from("203.0.113.77");
+            let refused = accounts.sign_in(&customer(), "ada@once.example", &guess, &device).await;
+            matches!(refused, Err(AccountError::InvalidCredentials))
+        })
+    };
+    let looked_at = count((0..40).map(guess).collect()).await;
+    assert!(looked_at <= 10, "{looked_at} guesses were looked at");
+    let (bob, seed) = stage.with_role(&customer(), "bob@once.example", None).await;
+    stage.pass(MINUTE);
+    let right = stage.digits(&seed);
+    let guess = |n: usize| {
+        let (accounts, identity, right) = (accounts.clone(), bob.identity.clone(), right.clone());
+        tokio::spawn(async move {
+            let guess = format!("{n:06}");
+            let refused = accounts.renew_recovery_codes(&identity, &guess).await;
+            guess != right && matches!(refused, Err(AccountError::WrongCode))
+        })
+    };
+    let looked_at = count((0..40).map(guess).collect()).await;
+    assert!(looked_at <= 5, "{looked_at} codes were looked at");
 }
 
 async fn staff(stage: &Stage) {
@@ -564,9 +704,17 @@ async fn staff(stage: &Stage) {
     let renewed = accounts.renew(&audit, &moderator.refresh_token).await.unwrap();
     assert!(stage.has(&renewed.access_token).await.unwrap().roles.has(Role::Moderator));
     accounts.set_role(&chief_is, &moderator.identity.id, Role::Moderator, false).await.unwrap();
-    assert!(!stage.has(&renewed.access_token).await.unwrap().roles.is_staff());
+    assert_eq!(
+        stage.has(&renewed.access_token).await,
+        Err(Unverified::Ended),
+        "signed out, so rooms know too"
+    );
+    let was = accounts.account_of(&audit, &moderator.identity.id).await.unwrap();
+    assert!(!was.roles.is_staff());
     // The last admin stays.
     let Principal::Player(admin_identity) = &admin else { unreachable!() };
+    let above = accounts.set_role(&chief_is, &admin_identity.id, Role::SupportAgent, true).await;
+    assert!(matches!(above, Err(AccountError::NotAllowed(_))), "nobody acts on those above: {above:?}");
     let last = accounts.set_role(&admin, &admin_identity.id, Role::Admin, false).await;
     assert!(matches!(last, Err(AccountError::Conflict(_))));
     assert!(matches!(accounts.delete(&admin, &admin_identity.id).await, Err(AccountError::Conflict(_))));
@@ -659,7 +807,8 @@ async fn being_forgotten(stage: &Stage) {
     assert!(!all.to_string().contains("argon2"), "no secrets leave");
     let mut endings = accounts.endings();
     accounts.delete(&Principal::Player(ada.identity.clone()), &id).await.unwrap();
-    assert_eq!(*stage.erased.0.lock().unwrap(), std::slice::from_ref(&id));
+    // Once before and once after: what arrived in between goes too.
+    assert_eq!(*stage.erased.0.lock().unwrap(), [id.clone(), id.clone()]);
     assert_eq!(endings.try_recv().unwrap().logins, [ada.identity.login.to_string()]);
     assert!(stage.has(&ada.access_token).await.is_err());
     assert!(accounts.renew(&customer(), &ada.refresh_token).await.is_err());
@@ -737,6 +886,37 @@ async fn races(stage: &Stage) {
         (Some("eu"), "Both"),
         "no change is lost"
     );
+}
+
+/// Two admins, on two nodes or one, step down at the same time: one of them stays.
+async fn somebody_stays(stage: &Stage) {
+    let of = CustomerId::new("stepping-down").unwrap();
+    for round in 0..2 {
+        let mut both = Vec::new();
+        for name in ["one", "two"] {
+            let email = format!("{name}{round}@down.example");
+            let (in_, _) = stage.with_role(&of, &email, Some(Role::Admin)).await;
+            both.push(in_.identity);
+        }
+        // Those of the rounds before are gone, but one.
+        let log = stage.accounts.store();
+        let step = |identity: Identity| {
+            let accounts = stage.accounts.clone();
+            tokio::spawn(async move {
+                let by = Principal::Player(identity.clone());
+                accounts.set_role(&by, &identity.id, Role::Admin, false).await.is_ok()
+            })
+        };
+        let tasks: Vec<_> = both.iter().cloned().map(step).collect();
+        let stepped = count(tasks).await;
+        let mut left = 0;
+        for identity in &both {
+            let row = log.user(&of, &identity.id).await.unwrap().unwrap();
+            left += usize::from(row.roles.has(Role::Admin));
+        }
+        assert_eq!(stepped + left, 2);
+        assert!(round > 0 || left == 1, "the first two: one stays");
+    }
 }
 
 async fn count(tasks: Vec<tokio::task::JoinHandle<bool>>) -> usize {

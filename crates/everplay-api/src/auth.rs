@@ -13,7 +13,7 @@ mod tokens;
 pub use provider::Origins;
 pub use tokens::Tokens;
 
-use crate::{Caller, Who};
+use crate::{ApiError, Caller, Rejected, Who};
 use axum::http::{HeaderMap, header};
 use everplay_accounts::{Accounts, Device, Principal, SignedIn};
 use everplay_types::{CustomerId, Identity};
@@ -47,6 +47,17 @@ fn player(who: &Who) -> Option<&Identity> {
         Who::Known(Principal::Player(identity)) => Some(identity),
         _ => None,
     }
+}
+
+/// The guest who asks. A token that has expired will do as long as its login is open: a page that was left open keeps the
+/// guest it shows, and what that guest has played.
+async fn guest(accounts: &Accounts, who: &Who, token: Option<&str>) -> Result<Option<Identity>, ApiError> {
+    let known = match (who, token) {
+        (Who::Rejected(Rejected::Unavailable), _) => return Err(Rejected::Unavailable.into()),
+        (Who::Rejected(Rejected::Invalid), Some(token)) => accounts.verify_for_play(token, true).await.ok(),
+        _ => player(who).cloned(),
+    };
+    Ok(known.filter(|identity| identity.guest))
 }
 
 /// The answer to a sign-in, as the SDK wants it and with what it hands on.

@@ -37,8 +37,7 @@ impl Mailer for Kept {
 
 impl Site {
     async fn open() -> Site {
-        Site::with(RatePolicy { account: 100_000, guest: 100_000, burst: 100_000, ..RatePolicy::default() })
-            .await
+        Site::with(RatePolicy { account: 100_000, guest: 100_000, burst: 100_000 }).await
     }
 
     async fn with(rates: RatePolicy) -> Site {
@@ -238,6 +237,16 @@ async fn each_sign_in_is_a_new_login_and_ends_when_told() {
         assert_eq!(answer.headers()["www-authenticate"], "Bearer");
         assert_eq!(site.refusal(answer).await, (401, "UNAUTHENTICATED".into()), "{path}");
     }
+    // The access token may have expired when somebody leaves.
+    let third: Value = site.login("ada@example.com", PASSWORD).await.json().await.unwrap();
+    let late = json!({ "refreshToken": third["refreshToken"] });
+    assert_eq!(
+        site.ask(Method::POST, "/auth/logout", Some("expired"), Some(late.clone())).await.status(),
+        204
+    );
+    assert_eq!(site.ask(Method::GET, "/account", third["token"].as_str(), None).await.status(), 401);
+    assert_eq!(site.post("/auth/logout", late).await.status(), 401);
+    assert_eq!(site.ask(Method::POST, "/auth/logout", None, None).await.status(), 401);
     let renew = site.post("/auth/refresh", json!({ "refreshToken": second["refreshToken"] })).await;
     assert_eq!(site.refusal(renew).await, (401, "WRONG_CODE".into()));
     assert_eq!(site.ask(Method::GET, "/account", first["token"].as_str(), None).await.status(), 200);
@@ -299,6 +308,7 @@ async fn nobody_does_what_the_table_does_not_say() {
         let principal = Principal::Player(site.identity(&in_, &[Role::Admin]).await);
         if role != Role::Player {
             let own = in_["user"]["id"].as_str().unwrap();
+            site.confirms(&format!("{role}@example.com")).await;
             site.accounts.set_role(&principal, own, role, true).await.unwrap();
             // Without a second factor the role opens nothing, and says why.
             let mut refusals = Vec::new();
@@ -310,6 +320,9 @@ async fn nobody_does_what_the_table_does_not_say() {
             assert!(refusals.iter().any(|(_, code)| code == "SECOND_FACTOR_REQUIRED"), "{role}");
         }
         let token = site.with_second_factor(&in_, &format!("{role}@example.com")).await;
+        let moved = json!({ "email": "thief@example.com", "password": PASSWORD });
+        let moved = site.ask(Method::PUT, "/account/email", Some(&token), Some(moved)).await;
+        assert_eq!(site.refusal(moved).await, (403, "SECOND_FACTOR_REQUIRED".into()), "a password alone");
         for (method, path, body, permission) in &routes {
             let answer = site.ask(method.clone(), path, Some(&token), body.clone()).await;
             let may = everplay_accounts::allows(role, permission.parse().unwrap());
@@ -365,6 +378,21 @@ impl Site {
     }
 
     /// Adds an authenticator and signs in with a recovery code.
+    /// Opens the link that was mailed to an address.
+    async fn confirms(&self, email: &str) {
+        let code = loop {
+            let found = self.mail.0.lock().unwrap().iter().find_map(|letter| {
+                let (_, rest) = letter.text.split_once("token=").filter(|_| letter.to == email)?;
+                Some(rest.split_whitespace().next().unwrap().to_owned())
+            });
+            match found {
+                Some(code) => break code,
+                None => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            }
+        };
+        self.accounts.confirm_email(&CustomerId::default(), &code).await.unwrap();
+    }
+
     async fn with_second_factor(&self, in_: &Value, email: &str) -> String {
         let token = in_["token"].as_str();
         let begun: Value = self
@@ -392,7 +420,7 @@ impl Site {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits_are_told_and_hold() {
-    let site = Site::with(RatePolicy { account: 40, guest: 20, burst: 1000, ..RatePolicy::default() }).await;
+    let site = Site::with(RatePolicy { account: 40, guest: 20, burst: 1000 }).await;
     let in_ = site.register("ada@example.com").await;
     let mut statuses = Vec::new();
     for _ in 0..25 {

@@ -63,6 +63,7 @@ const keep = (): HTMLElement => panel("Keep this account",
 function access(account: Account, again: () => void): HTMLElement {
   const email = h("input", { type: "email", id: "email", name: "email", required: true, autocomplete: "email", value: account.email ?? "" });
   const proof = h("input", { type: "password", id: "email-password", name: "password", required: true, autocomplete: "current-password" });
+  const code = h("input", { id: "email-code", name: "code", autocomplete: "one-time-code" });
   const old = h("input", { type: "password", id: "old-password", name: "oldPassword", required: true, autocomplete: "current-password" });
   const next = h("input", { type: "password", id: "new-password", name: "newPassword", required: true, minlength: 8, autocomplete: "new-password" });
   return panel("Address and password",
@@ -72,10 +73,10 @@ function access(account: Account, again: () => void): HTMLElement {
         toast("A mail is on its way.");
       }, toast, "button small")) : null,
     fold("Change the address", form({ label: "Change the address", button: "Change the address", look: "button", act: async () => {
-      await answer(PUT("/account/email", { body: { email: email.value.trim(), password: proof.value } }));
+      await answer(PUT("/account/email", { body: { email: email.value.trim(), password: proof.value, code: code.value.trim() || null } }));
       toast("A mail with a link is on its way to the new address.");
       again();
-    } }, field("New address", email), field("Password", proof))),
+    } }, field("New address", email), field("Password", proof), field("Code of your authenticator", code, "If you have one."))),
     fold("Change the password", form({ label: "Change the password", button: "Change the password", look: "button", act: async () => {
       await answer(PUT("/account/password", { body: { oldPassword: old.value, newPassword: next.value } }));
       old.value = next.value = "";

@@ -48,10 +48,10 @@ impl Accounts {
     pub async fn confirm_factor(&self, identity: &Identity, code: &str) -> Result<Vec<String>, AccountError> {
         let (customer, user) = (&identity.customer, identity.id.as_str());
         self.use_code(customer, user, code, true).await?;
-        let codes = self.draw_recovery_codes(customer, user).await?;
-        self.end_all(customer, user, Some(&identity.login)).await?;
         let actor = format!("account:{user}");
         self.0.store.audit(&self.entry(customer, actor.clone(), "factor.add", &actor, json!({}))).await?;
+        let codes = self.draw_recovery_codes(customer, user).await?;
+        self.end_all(customer, user, Some(&identity.login)).await?;
         Ok(codes)
     }
 
@@ -72,10 +72,24 @@ impl Accounts {
             return Err(AccountError::NotAllowed("accounts with a role need a second factor"));
         }
         self.check_factor(customer, user, code).await?;
-        self.0.store.drop_factor(customer, user).await?;
         let actor = format!("account:{user}");
-        self.0.store.audit(&self.entry(customer, actor.clone(), "factor.remove", &actor, json!({}))).await?;
+        let entry = self.entry(customer, actor.clone(), "factor.remove", &actor, json!({}));
+        self.0.store.drop_factor(customer, user, Some(&entry)).await?;
         Ok(())
+    }
+
+    /// What opens more than a password does asks for the factor of those who have one.
+    pub(super) async fn show_factor(
+        &self,
+        customer: &CustomerId,
+        user: &str,
+        code: Option<&str>,
+    ) -> Result<(), AccountError> {
+        if !self.0.store.factor(customer, user).await?.is_some_and(|factor| factor.confirmed) {
+            return Ok(());
+        }
+        let code = code.filter(|code| !code.is_empty()).ok_or(AccountError::FactorRequired)?;
+        self.check_factor(customer, user, code).await
     }
 
     /// Whether the asker's account has an authenticator, and how many recovery codes are left.
@@ -96,14 +110,9 @@ impl Accounts {
         if code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()) {
             return self.use_code(customer, user, &code, false).await;
         }
-        let key = format!("factor {customer} {user}");
-        self.throttled(&key, TRIES)?;
         let hash = digest(&format!("{user} {}", code.to_lowercase()));
-        if self.0.store.take_recovery_code(customer, user, &hash).await? {
-            return Ok(());
-        }
-        self.0.throttle.failed(&key, TRIES, self.now());
-        Err(AccountError::WrongCode)
+        let fits = async { Ok(self.0.store.take_recovery_code(customer, user, &hash).await?) };
+        self.one_try(&format!("factor {customer} {user}"), TRIES, fits, AccountError::WrongCode).await
     }
 
     async fn use_code(
@@ -113,8 +122,17 @@ impl Accounts {
         code: &str,
         first: bool,
     ) -> Result<(), AccountError> {
-        let key = format!("factor {customer} {user}");
-        self.throttled(&key, TRIES)?;
+        let fits = self.code_fits(customer, user, code, first);
+        self.one_try(&format!("factor {customer} {user}"), TRIES, fits, AccountError::WrongCode).await
+    }
+
+    async fn code_fits(
+        &self,
+        customer: &CustomerId,
+        user: &str,
+        code: &str,
+        first: bool,
+    ) -> Result<bool, AccountError> {
         let factor = self.0.store.factor(customer, user).await?.ok_or(AccountError::WrongCode)?;
         if first && factor.confirmed {
             return Err(AccountError::Conflict("this account has an authenticator already"));
@@ -126,15 +144,10 @@ impl Accounts {
         let seconds = u64::try_from(self.now() / SECOND).unwrap_or_default();
         let step = totp(&seed, user).and_then(|totp| totp.check(code, seconds));
         let step = step.and_then(|step| i64::try_from(step).ok());
-        let used = match step {
+        Ok(match step {
             Some(step) => self.0.store.use_step(customer, user, step, first).await?,
             None => false,
-        };
-        if used {
-            return Ok(());
-        }
-        self.0.throttle.failed(&key, TRIES, self.now());
-        Err(AccountError::WrongCode)
+        })
     }
 
     async fn draw_recovery_codes(

@@ -174,9 +174,8 @@ impl Accounts {
     pub async fn export_for(&self, by: &Principal, id: &str) -> Result<Value, AccountError> {
         let customer = by.customer();
         let entry = self.entry(customer, by.actor(), "account.export", &format!("account:{id}"), json!({}));
-        let all = self.export(customer, id).await?;
         self.0.store.audit(&entry).await?;
-        Ok(all)
+        self.export(customer, id).await
     }
 
     /// What opens the asker's account beside its password.
@@ -218,6 +217,16 @@ impl Accounts {
         })
         .await?;
         self.ended(&customer, logins.into_iter().map(|login| login.id).collect(), None);
+        // What arrived while the account was still there: a game that ended in this moment.
+        for keeper in &self.0.personal {
+            if let Err(error) = keeper.erase(&customer, id).await {
+                tracing::warn!(
+                    keeper = keeper.name(),
+                    error,
+                    "what came while an account was deleted may be left"
+                );
+            }
+        }
         Ok(())
     }
 }

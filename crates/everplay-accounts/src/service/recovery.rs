@@ -1,5 +1,8 @@
 //! Addresses that are confirmed, and passwords that were lost.
 //!
+//! An address that was confirmed stays until another one is: whoever got hold of an open page cannot take the account's
+//! mail away with it. Letters to an address that nobody has confirmed hold nothing that a stranger wrote.
+//!
 //! Asking for a reset is answered the same, and as fast, whether there is an account or not: what has to be done is done
 //! behind the answer.
 
@@ -17,33 +20,49 @@ use serde_json::json;
 const MAILS: Bound = Bound { failures: 5, window_ms: HOUR };
 /// Mails asked for by one network.
 const MAILS_FROM: Bound = Bound { failures: 30, window_ms: HOUR };
+/// Mails with a code that one account has sent, to whatever address.
+const MAILS_BY: Bound = Bound { failures: 10, window_ms: HOUR };
+/// Addresses that an account found taken: else it could ask who has an account.
+const TAKEN_ADDRESSES: Bound = Bound { failures: 10, window_ms: HOUR };
 /// Wrong passwords when one is asked for again.
 const STEP_UPS: Bound = Bound { failures: 5, window_ms: 15 * MINUTE };
 
 impl Accounts {
     /// Sends the mail that confirms an address.
     pub(super) async fn send_confirmation(&self, user: &User) -> Result<(), AccountError> {
-        let Some(email) = user.email.clone().filter(|_| !user.email_confirmed) else { return Ok(()) };
-        let key = format!("mail {} {}", user.customer, email.to_lowercase());
-        if self.0.throttle.take(&key, MAILS, self.now()).is_err() {
+        match user.email.clone().filter(|_| !user.email_confirmed) {
+            Some(email) => self.ask_to_confirm(user, "confirm", email).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a code that shows who reads the mail of an address: `confirm` the account's own, or `move` it there.
+    async fn ask_to_confirm(
+        &self,
+        user: &User,
+        purpose: &'static str,
+        email: String,
+    ) -> Result<(), AccountError> {
+        let (to, by) = (
+            format!("mail {} {}", user.customer, email.to_lowercase()),
+            format!("mail by {} {}", user.customer, user.id),
+        );
+        if self.0.throttle.take(&to, MAILS, self.now()).is_err()
+            || self.0.throttle.take(&by, MAILS_BY, self.now()).is_err()
+        {
             return Ok(());
         }
         let code = draw();
-        let row = Code {
-            purpose: "confirm",
-            user: user.id.clone(),
-            payload: email.to_lowercase(),
-            expires_at: self.now() + DAY,
-        };
-        self.0.store.drop_codes(&user.customer, &user.id, "confirm").await?;
+        let row =
+            Code { purpose, user: user.id.clone(), payload: email.clone(), expires_at: self.now() + DAY };
+        self.0.store.drop_codes(&user.customer, &user.id, purpose).await?;
         self.0.store.put_code(&user.customer, &digest(&code), &row).await?;
         self.0.outbox.put(Letter {
             to: email,
             subject: "Confirm your e-mail address".to_owned(),
             text: format!(
-                "Hello {},\n\nopen this link within a day to confirm your e-mail address:\n\n{}/auth/confirm-email?token={code}\n\n\
+                "Hello,\n\nopen this link within a day to confirm your e-mail address:\n\n{}/auth/confirm-email?token={code}\n\n\
                  If you did not ask for an account, do nothing.\n",
-                user.display_name,
                 self.public_url(),
             ),
         });
@@ -58,19 +77,29 @@ impl Accounts {
 
     /// Uses the code of a confirmation.
     pub async fn confirm_email(&self, customer: &CustomerId, code: &str) -> Result<(), AccountError> {
-        let code = self.0.store.take_code(customer, &digest(code), "confirm", self.now()).await?;
-        let code = code.ok_or(AccountError::WrongCode)?;
+        let hash = digest(code);
+        let code = match self.0.store.take_code(customer, &hash, "confirm", self.now()).await? {
+            Some(code) => code,
+            None => {
+                let moves = self.0.store.take_code(customer, &hash, "move", self.now()).await?;
+                moves.ok_or(AccountError::WrongCode)?
+            }
+        };
+        let (moves, key) = (code.purpose == "move", code.payload.to_lowercase());
         self.change(customer, &code.user, None, |user| {
-            // The address may have been changed since the mail was sent.
-            if user.email.as_ref().map(|email| email.to_lowercase()).as_ref() != Some(&code.payload) {
+            if moves {
+                user.email = Some(code.payload.clone());
+            } else if user.email.as_ref().map(|email| email.to_lowercase()).as_ref() != Some(&key) {
+                // It was changed since the mail was sent.
                 return Err(AccountError::WrongCode);
             }
             user.email_confirmed = true;
             Ok(())
         })
-        .await?;
-        if *customer == CustomerId::default() && self.0.admins.contains(&code.payload) {
-            self.appoint_if_there(customer, &code.payload).await?;
+        .await
+        .map_err(super::sign_in::email_taken)?;
+        if *customer == CustomerId::default() && self.0.admins.contains(&key) {
+            self.appoint_if_there(customer, &key).await?;
         }
         Ok(())
     }
@@ -115,9 +144,9 @@ impl Accounts {
             to: email,
             subject: "Choose a new password".to_owned(),
             text: format!(
-                "Hello {},\n\nopen this link within an hour to choose a new password:\n\n{}/auth/reset-password?token={code}\n\n\
+                "Hello{},\n\nopen this link within an hour to choose a new password:\n\n{}/auth/reset-password?token={code}\n\n\
                  If you did not ask for it, do nothing: your password stays.\n",
-                user.display_name,
+                if user.email_confirmed { format!(" {}", user.display_name) } else { String::new() },
                 self.public_url(),
             ),
         });
@@ -131,8 +160,9 @@ impl Accounts {
 
     /// Sets a new password with the code of a reset. All logins end; the second factor stays.
     ///
-    /// Who reads the mail owns the address. If nobody had shown that before, whoever made the account may be somebody
-    /// else who waits for its owner to come: then everything else that opens the account is removed.
+    /// Who reads the mail owns the address. If nobody had ever shown that for this account, whoever made it may be
+    /// somebody else who waits for the address's owner to come: then everything else that opens the account is removed.
+    /// The factor of an account with a role stays in any case; other staff remove it.
     pub async fn reset_password(
         &self,
         customer: &CustomerId,
@@ -167,8 +197,10 @@ impl Accounts {
             })
             .await?;
         if !was_confirmed {
-            self.0.store.unlink(customer, &user.id, None).await?;
-            self.0.store.drop_factor(customer, &user.id).await?;
+            self.0.store.unlink(customer, &user.id, None, None).await?;
+            if !user.roles.is_staff() {
+                self.0.store.drop_factor(customer, &user.id, None).await?;
+            }
         }
         self.0.store.drop_codes(customer, &user.id, "challenge").await?;
         self.end_all(customer, &user.id, None).await?;
@@ -196,34 +228,50 @@ impl Accounts {
         Ok(())
     }
 
-    /// Changes the address of the asker's own account; it is to be confirmed again, and the old one is told.
+    /// Changes the address of the asker's own account. One that was confirmed stays until somebody confirms the new one,
+    /// and is told of it; one that never was is replaced at once.
+    ///
+    /// `code` is one of the second factor, for those who have it.
     pub async fn change_email(
         &self,
         identity: &Identity,
         password: &str,
+        code: Option<&str>,
         email: &str,
     ) -> Result<(), AccountError> {
-        address_key(email).ok_or(AccountError::EmailMalformed)?;
+        let key = address_key(email).ok_or(AccountError::EmailMalformed)?;
         let user = self.show_password(identity, password).await?;
+        self.show_factor(&user.customer, &user.id, code).await?;
+        let is_its_own = user.email.as_ref().is_some_and(|email| email.to_lowercase() == key);
+        if !is_its_own {
+            let free = async { Ok(self.0.store.user_by_email(&user.customer, &key).await?.is_none()) };
+            let by = format!("taken by {} {}", user.customer, user.id);
+            self.one_try(&by, TAKEN_ADDRESSES, free, AccountError::EmailTaken).await?;
+        }
         let actor = format!("account:{}", user.id);
         let entry = self.entry(&user.customer, actor.clone(), "account.email_change", &actor, json!({}));
+        if user.email_confirmed && !is_its_own {
+            self.0.store.audit(&entry).await?;
+            self.ask_to_confirm(&user, "move", email.to_owned()).await?;
+            if let Some(old) = user.email {
+                self.0.outbox.put(Letter {
+                    to: old,
+                    subject: "Your e-mail address is to be changed".to_owned(),
+                    text: "Somebody who is signed in to your account gave it another e-mail address; it will be used once \
+                           it is confirmed. If it was not you, change your password and ask our support at once.\n"
+                        .to_owned(),
+                });
+            }
+            return Ok(());
+        }
         let changed = self
             .change(&user.customer, &user.id, Some(entry), |user| {
                 user.email = Some(email.to_owned());
-                user.email_confirmed = false;
                 Ok(())
             })
             .await
             .map_err(super::sign_in::email_taken)?;
         self.0.store.drop_codes(&user.customer, &user.id, "reset").await?;
-        if let Some(old) = user.email.filter(|_| user.email_confirmed) {
-            self.0.outbox.put(Letter {
-                to: old,
-                subject: "Your e-mail address was changed".to_owned(),
-                text: "The e-mail address of your account was changed. If it was not you, ask our support at once.\n"
-                    .to_owned(),
-            });
-        }
         self.send_confirmation(&changed).await
     }
 
@@ -251,11 +299,8 @@ impl Accounts {
             return if fresh { Ok(user) } else { Err(AccountError::StepUp) };
         }
         let key = format!("step up {} {}", user.customer, user.id);
-        self.throttled(&key, STEP_UPS)?;
-        if !self.0.hasher.verify(password, user.password_hash.clone()).await?.fits {
-            self.0.throttle.failed(&key, STEP_UPS, self.now());
-            return Err(AccountError::InvalidCredentials);
-        }
+        let fits = async { Ok(self.0.hasher.verify(password, user.password_hash.clone()).await?.fits) };
+        self.one_try(&key, STEP_UPS, fits, AccountError::InvalidCredentials).await?;
         Ok(user)
     }
 }

@@ -189,10 +189,13 @@ impl Accounts {
             }
         }
         let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-        let verdict = self.0.hasher.verify(password, hash).await?;
+        // Counted before it is looked at: many guesses at the same time are not more than the bound.
+        self.0.throttle.take(&here, GUESSES, self.now()).map_err(AccountError::Throttled)?;
+        let verdict = self.0.hasher.verify(password, hash).await.inspect_err(|_| {
+            self.0.throttle.give_back(&here);
+        })?;
         let Some(user) = user.filter(|_| verdict.fits) else {
             let now = self.now();
-            self.0.throttle.failed(&here, GUESSES, now);
             self.0.throttle.failed(&everywhere, GUESSES_FROM_ALL, now);
             self.0.throttle.failed(&network, STUFFING, now);
             metrics::counter!("everplay_accounts_refusals_total", "reason" => "credentials").increment(1);
@@ -289,6 +292,29 @@ impl Accounts {
     /// Ends the login the asker came with.
     pub async fn sign_out(&self, identity: &Identity) -> Result<(), AccountError> {
         self.end_login(identity, &identity.login).await
+    }
+
+    /// Ends the login a refresh token belongs to: for somebody whose access token has expired meanwhile.
+    pub async fn sign_out_with(
+        &self,
+        customer: &CustomerId,
+        refresh_token: &str,
+    ) -> Result<(), AccountError> {
+        let now = self.now();
+        let (token, next) = (digest(refresh_token), digest(&draw()));
+        match self.0.store.rotate(customer, &token, &next, now, REFRESH_GRACE_MS).await? {
+            Rotation::Unknown => Err(AccountError::WrongCode),
+            Rotation::Reused(login) => {
+                self.ended(customer, vec![login.id], None);
+                Ok(())
+            }
+            Rotation::Renewed(login) => {
+                let ended =
+                    self.0.store.revoke_logins(customer, &login.user, Some(&login.id), None, now).await?;
+                self.ended(customer, ended, None);
+                Ok(())
+            }
+        }
     }
 
     /// Ends one login of the asker's account.

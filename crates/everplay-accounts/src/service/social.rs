@@ -549,7 +549,6 @@ impl Accounts {
         if user.password_hash.is_none() && linked.iter().all(|one| one.provider == provider) {
             return Err(AccountError::Conflict("nothing else opens this account; set a password first"));
         }
-        self.0.store.unlink(&user.customer, &user.id, Some(provider)).await?;
         let actor = format!("account:{}", user.id);
         let entry = self.entry(
             &user.customer,
@@ -558,7 +557,7 @@ impl Accounts {
             &actor,
             json!({ "provider": provider }),
         );
-        Ok(self.0.store.audit(&entry).await?)
+        Ok(self.0.store.unlink(&user.customer, &user.id, Some(provider), Some(&entry)).await?)
     }
 }
 

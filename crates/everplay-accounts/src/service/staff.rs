@@ -2,7 +2,7 @@
 //! goes into the audit log with the act itself.
 
 use super::{AccountError, Accounts};
-use crate::access::{Permission, Principal};
+use crate::access::{Permission, Principal, allows};
 use crate::clock::DAY;
 use crate::secret::{digest, draw, encode};
 use crate::store::{ApiKey, AuditRecord, BrokenChain, SaidService, ServiceWord, StoreError, User};
@@ -94,13 +94,13 @@ impl Accounts {
         let customer = by.customer().clone();
         may_touch(by)(&self.account_of(&customer, id).await?)?;
         let entry = self.entry(&customer, by.actor(), "factor.reset", &format!("account:{id}"), json!({}));
-        self.0.store.audit(&entry).await?;
-        self.0.store.drop_factor(&customer, id).await?;
+        self.0.store.drop_factor(&customer, id, Some(&entry)).await?;
         self.end_all(&customer, id, None).await?;
         Ok(())
     }
 
-    /// Gives or takes a role. The account is signed out elsewhere only when it gains: what it loses, it loses at once.
+    /// Gives or takes a role. Nobody gives or takes what they may not do themselves. Who loses one is signed out, so that
+    /// no room goes on believing in it.
     pub async fn set_role(
         &self,
         by: &Principal,
@@ -109,28 +109,37 @@ impl Accounts {
         has: bool,
     ) -> Result<User, AccountError> {
         let customer = by.customer().clone();
-        // Nobody gives what they do not have: a customer's admin makes no admin of all customers.
+        if role == Role::Player {
+            return Err(AccountError::Conflict("everybody plays"));
+        }
         let is_admin = matches!(by, Principal::Player(identity) if identity.roles.has(Role::Admin));
         if role == Role::Admin && !is_admin {
             return Err(AccountError::NotAllowed("only an admin makes admins"));
         }
-        if role == Role::Player {
-            return Err(AccountError::Conflict("everybody plays"));
+        if Permission::ALL.into_iter().any(|permission| allows(role, permission) && !by.may(permission)) {
+            return Err(AccountError::NotAllowed("this role may do what you may not"));
         }
-        if !has && matches!(role, Role::Admin | Role::CustomerAdmin) {
-            self.last_admin_stays(&customer, id).await?;
-        }
+        let may = may_touch(by);
         let action = if has { "role.grant" } else { "role.take" };
         let details = json!({ "role": role.name() });
         let entry = self.entry(&customer, by.actor(), action, &format!("account:{id}"), details);
-        self.change(&customer, id, Some(entry), |user| {
-            if user.guest {
-                return Err(AccountError::Conflict("a guest has no role"));
-            }
-            user.roles = if has { user.roles.with(role) } else { user.roles.without(role) };
-            Ok(())
-        })
-        .await
+        let user = self
+            .change(&customer, id, Some(entry), |user| {
+                may(user)?;
+                if user.guest {
+                    return Err(AccountError::Conflict("a guest has no role"));
+                }
+                if has && user.email.is_some() && !user.email_confirmed {
+                    return Err(AccountError::Conflict("the e-mail address of the account is not confirmed"));
+                }
+                user.roles = if has { user.roles.with(role) } else { user.roles.without(role) };
+                Ok(())
+            })
+            .await?;
+        if !has {
+            self.end_all(&customer, id, None).await?;
+        }
+        Ok(user)
     }
 
     /// Makes an account an admin without anybody's leave: for the operator of the machine, at the command line or by the
@@ -173,7 +182,7 @@ impl Accounts {
     pub(super) async fn last_admin_stays(&self, customer: &CustomerId, id: &str) -> Result<(), AccountError> {
         let Some(user) = self.0.store.user(customer, id).await? else { return Ok(()) };
         for role in [Role::Admin, Role::CustomerAdmin] {
-            if user.roles.has(role) && self.0.store.count_role(customer, role.name()).await? <= 1 {
+            if user.roles.has(role) && self.0.store.count_stand_ins(customer, role).await? <= 1 {
                 return Err(AccountError::Conflict("the last admin stays"));
             }
         }
@@ -196,6 +205,13 @@ impl Accounts {
         }
         if expires_at.is_some_and(|at| at <= self.now()) {
             return Err(field("expiresAt", "must lie in the future"));
+        }
+        // A key is no way around what its maker may not do. Results come from games, so no person has that one to give.
+        let may = |scope: &Permission| {
+            *scope == Permission::ResultsWrite || by.roles.iter().any(|role| allows(role, *scope))
+        };
+        if !scopes.iter().all(may) {
+            return Err(AccountError::NotAllowed("a key may not do what you may not"));
         }
         let mut scopes = scopes.to_vec();
         scopes.sort_unstable();

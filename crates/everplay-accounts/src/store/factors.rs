@@ -1,6 +1,6 @@
 //! Codes that are used once, and second factors.
 
-use super::{AccountStore, StoreError};
+use super::{AccountStore, AuditEntry, StoreError};
 use crate::sql::args;
 use everplay_types::CustomerId;
 
@@ -123,15 +123,22 @@ impl AccountStore {
         Ok(self.database.execute(sql, args![customer.as_str(), user, step, confirmed]).await? == 1)
     }
 
-    /// Removes the authenticator and its recovery codes.
-    pub(crate) async fn drop_factor(&self, customer: &CustomerId, user: &str) -> Result<bool, StoreError> {
+    /// Removes the authenticator and its recovery codes; with its entry in the audit log, if there is one.
+    pub(crate) async fn drop_factor(
+        &self,
+        customer: &CustomerId,
+        user: &str,
+        audit: Option<&AuditEntry>,
+    ) -> Result<(), StoreError> {
         let mut change = self.database.begin().await?;
         let sql = "DELETE FROM recovery_codes WHERE customer = $1 AND user_id = $2";
         change.execute(sql, args![customer.as_str(), user]).await?;
         let sql = "DELETE FROM factors WHERE customer = $1 AND user_id = $2";
-        let gone = change.execute(sql, args![customer.as_str(), user]).await?;
-        change.commit().await?;
-        Ok(gone == 1)
+        change.execute(sql, args![customer.as_str(), user]).await?;
+        if let Some(entry) = audit {
+            super::audit::append(&mut change, entry).await?;
+        }
+        change.commit().await
     }
 
     /// Puts new recovery codes in the place of all old ones.

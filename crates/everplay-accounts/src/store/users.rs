@@ -1,6 +1,6 @@
 use super::{AccountStore, AuditEntry, StoreError};
 use crate::sql::{Row, SqlError, args};
-use everplay_types::{CustomerId, Roles};
+use everplay_types::{CustomerId, Role, Roles};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -45,6 +45,17 @@ pub struct User {
     pub last_login: Option<i64>,
     /// When it was deleted.
     pub deleted_at: Option<i64>,
+}
+
+/// What came of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replaced {
+    /// It is so.
+    Done,
+    /// Somebody changed the account meanwhile.
+    Meanwhile,
+    /// Nobody would have a role any more that somebody must have.
+    LastOne,
 }
 
 /// An identity of another issuer that opens an account.
@@ -110,6 +121,15 @@ macro_rules! select {
     };
 }
 
+/// How many could stand in for somebody with a role: those who have it, and for a customer's admin any admin.
+const STAND_INS: &str = "SELECT COUNT(*) FROM users WHERE customer = $1 AND is_active \
+     AND (' ' || roles || ' ' LIKE $2 OR ' ' || roles || ' ' LIKE $3)";
+
+fn stand_ins(customer: &CustomerId, role: Role) -> Vec<crate::sql::Value> {
+    let or = if role == Role::CustomerAdmin { Role::Admin } else { role };
+    args![customer.as_str(), format!("% {} %", role.name()), format!("% {} %", or.name())]
+}
+
 impl AccountStore {
     /// A new account. Errors: `Taken` when the address or the name belongs to another.
     pub(crate) async fn insert_user(&self, user: &User) -> Result<(), StoreError> {
@@ -168,14 +188,18 @@ impl AccountStore {
 
     /// Puts `user` in the place of the version `read_at`; with its entry in the audit log, if there is one.
     ///
-    /// False: somebody changed it meanwhile. Errors: `Taken` when the address or the name belongs to another.
+    /// For each of the roles in `lost` somebody must be left who can stand in. Who loses one has an entry: the log has one order,
+    /// so of two who step down at once the second sees that the first did. Errors: `Taken` when the address or the name
+    /// belongs to another.
     pub(crate) async fn replace_user(
         &self,
         read_at: i64,
         user: &User,
+        lost: &[Role],
         audit: Option<&AuditEntry>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Replaced, StoreError> {
         debug_assert!(user.updated_at > read_at, "a change makes a new version");
+        debug_assert!(lost.is_empty() || audit.is_some(), "a role is lost by an act that is recorded");
         let mut change = self.database.begin().await?;
         let sql = "UPDATE users SET email = $4, email_key = $5, email_confirmed = $6, username = $7, username_key = $8, \
                    display_name = $9, avatar_url = $10, region = $11, password_hash = $12, guest = $13, options = $14, \
@@ -205,7 +229,7 @@ impl AccountStore {
             user.deleted_at,
         ];
         if change.execute(sql, values).await? == 0 {
-            return Ok(false);
+            return Ok(Replaced::Meanwhile);
         }
         if user.deleted_at.is_some() {
             let whose = || args![user.customer.as_str(), &user.id];
@@ -228,15 +252,19 @@ impl AccountStore {
         if let Some(entry) = audit {
             super::audit::append(&mut change, entry).await?;
         }
+        for role in lost {
+            let left = change.row(STAND_INS, stand_ins(&user.customer, *role)).await?;
+            if left.map_or(Ok(0), |row| row.int(0))? == 0 {
+                return Ok(Replaced::LastOne);
+            }
+        }
         change.commit().await?;
-        Ok(true)
+        Ok(Replaced::Done)
     }
 
-    /// How many accounts of the customer have a role; for the rule that the last admin stays.
-    pub(crate) async fn count_role(&self, customer: &CustomerId, role: &str) -> Result<i64, StoreError> {
-        let sql =
-            "SELECT COUNT(*) FROM users WHERE customer = $1 AND is_active AND ' ' || roles || ' ' LIKE $2";
-        let row = self.database.row(sql, args![customer.as_str(), format!("% {role} %")]).await?;
+    /// How many accounts of the customer could do what one with a role does; for the rule that the last admin stays.
+    pub(crate) async fn count_stand_ins(&self, customer: &CustomerId, role: Role) -> Result<i64, StoreError> {
+        let row = self.database.row(STAND_INS, stand_ins(customer, role)).await?;
         row.map_or(Ok(0), |row| row.int(0))
     }
 
@@ -292,15 +320,22 @@ impl AccountStore {
         rows.iter().map(read).collect()
     }
 
-    /// Unlinks a provider's identities from an account; all of them without a provider.
+    /// Unlinks a provider's identities from an account, all of them without a provider; with its entry in the audit log,
+    /// if there is one.
     pub(crate) async fn unlink(
         &self,
         customer: &CustomerId,
         user: &str,
         provider: Option<&str>,
-    ) -> Result<u64, StoreError> {
+        audit: Option<&AuditEntry>,
+    ) -> Result<(), StoreError> {
+        let mut change = self.database.begin().await?;
         let sql =
             "DELETE FROM identities WHERE customer = $1 AND user_id = $2 AND ($3 = '' OR provider = $3)";
-        self.database.execute(sql, args![customer.as_str(), user, provider.unwrap_or_default()]).await
+        change.execute(sql, args![customer.as_str(), user, provider.unwrap_or_default()]).await?;
+        if let Some(entry) = audit {
+            super::audit::append(&mut change, entry).await?;
+        }
+        change.commit().await
     }
 }

@@ -126,6 +126,9 @@ struct EmailChange {
     /// The present password; may be empty for accounts without one that signed in a moment ago.
     #[serde(default)]
     password: String,
+    /// A code of the second factor, for accounts that have one.
+    #[serde(default)]
+    code: Option<String>,
     /// The new address.
     email: String,
 }
@@ -265,17 +268,19 @@ async fn change_password(
 
 /// Change the e-mail address
 ///
-/// It is to be confirmed again; the old one is told.
+/// An address that was confirmed stays until the new one is, and is told of it. Accounts with a second factor show a code of
+/// it: `SECOND_FACTOR_REQUIRED` without one.
 #[utoipa::path(
     put, path = "/account/email", tag = "account", operation_id = "changeEmail", security(("bearer" = [])),
-    request_body = EmailChange, responses((status = 204, description = "It is changed"))
+    request_body = EmailChange, responses((status = 204, description = "A mail is on its way to it"))
 )]
 async fn change_email(
     State(accounts): State<Accounts>,
     Player(identity): Player,
     Json(change): Json<EmailChange>,
 ) -> Result<StatusCode, ApiError> {
-    accounts.change_email(&identity, &change.password, &change.email).await?;
+    let code = change.code.as_deref();
+    accounts.change_email(&identity, &change.password, code, &change.email).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

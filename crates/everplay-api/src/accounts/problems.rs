@@ -20,6 +20,7 @@ impl From<AccountError> for ApiError {
             AccountError::Password(problem) => ApiError::invalid_field("password", problem.to_string()),
             AccountError::Field { field, problem } => ApiError::invalid_field(field, problem),
             AccountError::WrongCode => answer(StatusCode::UNAUTHORIZED, "WRONG_CODE"),
+            AccountError::FactorRequired => answer(StatusCode::FORBIDDEN, "SECOND_FACTOR_REQUIRED"),
             AccountError::StepUp => answer(StatusCode::FORBIDDEN, "PASSWORD_REQUIRED"),
             AccountError::NotFound(what) => ApiError::not_found(what),
             AccountError::NotAllowed(reason) => ApiError::forbidden(reason),

@@ -10,7 +10,7 @@
 
 use super::forms::{escape, page};
 use super::{customer, device, signed_in};
-use crate::{ApiError, Caller, Form, Path, Query};
+use crate::{ApiError, Caller, Form, Path, Query, Rejected, Who};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
@@ -127,8 +127,8 @@ impl Social {
         let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(None) };
         match self.accounts.verify(token).await {
             Ok(Principal::Player(identity)) => Ok(Some(identity)),
-            // The SDK sends whatever token it has; an old one is a stranger's.
-            _ => Ok(None),
+            // The SDK sends whatever token it has. An old one is a guest's who comes back to a page left open, or a stranger's.
+            _ => super::guest(&self.accounts, &Who::Rejected(Rejected::Invalid), Some(token)).await,
         }
     }
 

@@ -1,7 +1,8 @@
 //! The routes of the official SDK's `client.auth` (`@colyseus/auth` 0.18).
 
-use super::{Tokens, customer, device, player, signed_in, user_json};
+use super::{Tokens, customer, device, signed_in, user_json};
 use crate::error::ErrorEnvelope;
+use crate::identity::bearer;
 use crate::{ApiError, Caller, Json, Player, Who};
 use axum::body::Body;
 use axum::extract::State;
@@ -111,12 +112,12 @@ async fn register(
     headers: HeaderMap,
     who: Who,
     Json(new): Json<Registration>,
-) -> Response<Body> {
-    let guest = player(&who).filter(|identity| identity.guest);
+) -> Result<Response<Body>, ApiError> {
+    let guest = super::guest(&accounts, &who, bearer(&headers)).await?;
     let device = device(&caller, &headers);
     let (of, email, password) = (customer(), &new.email, &new.password);
-    let registered = accounts.register(&of, email, password, new.options, guest, &device).await;
-    answer(registered.map(|in_| signed_in(&in_)))
+    let registered = accounts.register(&of, email, password, new.options, guest.as_ref(), &device).await;
+    Ok(answer(registered.map(|in_| signed_in(&in_))))
 }
 
 /// Sign in (SDK: `signInWithEmailAndPassword`)

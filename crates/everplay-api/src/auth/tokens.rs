@@ -1,9 +1,9 @@
 use super::{customer, device, signed_in};
-use crate::{ApiError, Caller, Json, Player};
+use crate::{ApiError, Caller, Json, Rejected, Who};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
-use everplay_accounts::Accounts;
+use everplay_accounts::{Accounts, Principal};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -92,13 +92,28 @@ async fn second_factor(
 
 /// Sign out
 ///
-/// The login ends everywhere at once: its tokens, and its sockets in rooms.
+/// The login ends everywhere at once: its tokens, and its sockets in rooms. Whose access token has expired meanwhile sends
+/// the refresh token in the body instead.
 #[utoipa::path(
     post, path = "/auth/logout", tag = "auth", operation_id = "authLogout", security(("bearer" = [])),
-    responses((status = 204, description = "Out"))
+    request_body = Option<Refresh>, responses((status = 204, description = "Out"))
 )]
-async fn logout(State(accounts): State<Accounts>, Player(identity): Player) -> Result<StatusCode, ApiError> {
-    accounts.sign_out(&identity).await?;
+async fn logout(
+    State(accounts): State<Accounts>,
+    who: Who,
+    body: Option<Json<Refresh>>,
+) -> Result<StatusCode, ApiError> {
+    match (&who, body) {
+        (Who::Rejected(Rejected::Invalid) | Who::Nobody, Some(Json(body))) => {
+            accounts.sign_out_with(&customer(), &body.refresh_token).await?;
+        }
+        (who, _) => match who.principal()? {
+            Principal::Player(identity) => accounts.sign_out(identity).await?,
+            Principal::Server(_) => {
+                return Err(ApiError::forbidden("this is for players, not for servers"));
+            }
+        },
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
