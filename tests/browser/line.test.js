@@ -29,7 +29,8 @@ before(async () => {
   // What the page's code expects of a browser.
   const kept = new Map();
   globalThis.location = new URL(relay.url);
-  globalThis.sessionStorage = {
+  globalThis.navigator ??= {};
+  globalThis.sessionStorage = globalThis.localStorage = {
     getItem: (key) => kept.get(key) ?? null,
     setItem: (key, value) => void kept.set(key, value),
     removeItem: (key) => void kept.delete(key),

@@ -20,6 +20,8 @@ export interface Exits {
   home(): void;
   again(table: Table): void;
   resume(id: string): void;
+  /** Gives the table up for another ranked search. */
+  ranked(table: Table): void;
 }
 
 export class GameView {
@@ -52,6 +54,7 @@ export class GameView {
   #buttons = {
     rematch: this.#action("Rematch", () => this.#table.rematch(), "button primary"),
     next: this.#action("Find another opponent", () => this.#exits.again(this.#table), "button"),
+    ranked: this.#action("Another ranked match", () => this.#exits.ranked(this.#table), "button"),
     forfeit: this.#action("Give up", () => void this.#giveUp(), "button quiet"),
     leave: this.#action("Leave", () => void this.leave(), "button quiet"),
     watch: this.#action("Watch link", () => void this.#copy(true), "button quiet"),
@@ -138,7 +141,7 @@ export class GameView {
     const mine = me(game, session);
     const won = game.phase === "finished" && !!mine && mine.mark === game.winner;
     this.#status.className = `status${won ? " won" : ""}${isMyTurn(game, session) ? " turn" : ""}`;
-    const extra = note(game, session);
+    const extra = this.#table.ranked && game.phase === "waiting" ? "The other one is on the way" : note(game, session);
     say(this.#note, extra);
 
     this.#renderBoard(game);
@@ -191,12 +194,13 @@ export class GameView {
     show(this.#buttons.rematch, over && !!mine && !!other && !other.left, live && !mine?.rematch);
     say(this.#buttons.rematch, mine?.rematch ? "Rematch offered" : other?.rematch ? "Accept rematch" : "Rematch");
     show(this.#buttons.next, over && !!mine && game.mode === "quick" && !!other?.left);
+    show(this.#buttons.ranked, this.#table.ranked && game.phase !== "playing" && !!mine, true);
     show(this.#buttons.forfeit, game.phase === "playing" && !!mine);
     show(this.#buttons.watch, game.phase !== "waiting");
     show(this.#buttons.leave, true, true);
     this.#help.hidden = !(over && mine && user());
     this.#help.setAttribute("href", pageHash("tickets", ["new"], { game: `${this.#table.id}.${game.game}` }));
-    this.#share.hidden = !(game.phase === "waiting" && game.mode === "private");
+    this.#share.hidden = !(game.phase === "waiting" && game.mode === "private" && !this.#table.ranked);
   }
 
   #announce(game: Game, headline: string, extra: string): void {

@@ -8,7 +8,7 @@ const ANSWERING = ["support_agent", "customer_admin", "admin"];
 const DESK = "Desk";
 
 const PLACES = [
-  { name: "Play", hash: "#/", of: ["home", "room", "arena"] },
+  { name: "Play", hash: "#/", of: ["home", "room", "arena", "ranked"] },
   { name: "Line", hash: pageHash("line"), of: ["line"] },
   { name: "Leaderboard", hash: pageHash("leaderboard"), of: ["leaderboard", "player"] },
   { name: "Help", hash: pageHash("help"), of: ["help", "tickets"] },

@@ -3,13 +3,18 @@ import { user } from "./account/session";
 import { h, markPicture, s, toast } from "./dom";
 import { sentence } from "./errors";
 import { saveName } from "./name";
-import { pasted } from "./route";
+import { type Kept, type Kind } from "./kept";
+import { instead } from "./panels";
+import { arenaHash, pageHash, pasted, roomHash } from "./route";
 import { botsField, spaceship } from "./spaaace/door";
+import { forget, leftBehind } from "./seat";
 import type { Wishes } from "./spaaace/flight";
 import { type Options, Table } from "./table";
 import { nameField, whoPlays } from "./who";
 
 const LEVEL = "everplay.level";
+/** So often it is looked for seats that a tab left behind. */
+const LOOK_MS = 2000;
 
 export interface Paths {
   enter(table: Table): void;
@@ -54,6 +59,7 @@ export function home(paths: Paths): HTMLElement {
   return h(
     "div",
     { class: "home" },
+    unfinished(),
     h(
       "section",
       { class: "hero" },
@@ -66,6 +72,10 @@ export function home(paths: Paths): HTMLElement {
       { class: "panel", "aria-label": "Start a game" },
       whoPlays(name),
       h("button", { type: "button", class: "button primary big", onclick: open((o) => Table.quick(o)) }, "Quick match"),
+      h("button", { type: "button", class: "button big", onclick: () => {
+        if (!user()) saveName(name.value);
+        location.hash = pageHash("ranked");
+      } }, "Ranked match"),
       h(
         "div",
         { class: "group" },
@@ -113,8 +123,42 @@ export function home(paths: Paths): HTMLElement {
   );
 }
 
-/** Asks somebody who opened a link how they want to come in. */
-export function invitation(id: string, paths: Paths): HTMLElement {
+/** Games that this browser sits in without a tab: the way back into each. */
+function unfinished(): HTMLElement {
+  const box = h("section", { class: "panel goes-on", "aria-label": "Games that go on", hidden: true });
+  const line = (seat: Kept) => {
+    const [name, hash] = WAYS_BACK[seat.kind](seat.room);
+    return h("div", { class: "goes-on-line" },
+      h("p", {}, h("strong", {}, seat.kind === "line" ? "Your place is kept" : "Your game goes on"), h("span", { class: "hint" }, name)),
+      h("a", { class: "button primary", href: hash }, "Continue"),
+      h("button", { type: "button", class: "button quiet", "aria-label": `Do not continue ${name}`, onclick: () => {
+        forget(seat.room);
+        void look();
+      } }, "Dismiss"));
+  };
+  let shown = "";
+  const look = async () => {
+    const seats = await leftBehind();
+    const rooms = seats.map(({ room }) => room).join();
+    if (rooms === shown) return;
+    shown = rooms;
+    box.replaceChildren(...seats.map(line));
+    box.hidden = seats.length === 0;
+  };
+  void look();
+  // A tab may be closed while this page is open.
+  const timer = setInterval(() => (box.isConnected ? void look() : clearInterval(timer)), LOOK_MS);
+  return box;
+}
+
+const WAYS_BACK: Record<Kind, (room: string) => [string, string]> = {
+  tic_tac_toe: (room) => ["Tic-tac-toe", roomHash(room)],
+  spaaace: (room) => ["Spaaace", arenaHash(room)],
+  line: () => ["The line", pageHash("line")],
+};
+
+/** Asks somebody who opened a link how they want to come in; `here` brings a seat of another tab to this one. */
+export function invitation(id: string, paths: Paths, here?: () => void): HTMLElement {
   const name = nameField();
   const open = opener(paths, name);
   return h(
@@ -128,6 +172,7 @@ export function invitation(id: string, paths: Paths): HTMLElement {
       whoPlays(name),
       h("button", { type: "button", class: "button primary big", onclick: open((o) => Table.join(id, { ...o, mode: "private" })) }, "Play"),
       h("button", { type: "button", class: "button", onclick: open((o) => Table.join(id, { ...o, mode: "watch" })) }, "Watch"),
+      here ? instead(here) : null,
     ),
   );
 }

@@ -7,10 +7,11 @@ import { GameView } from "./game";
 import { header } from "./header";
 import { type Paths, home, invitation } from "./home";
 import { playerName } from "./name";
+import { panel } from "./panels";
 import type { Open, Page } from "./pages/page";
-import { type PageName, type PageRoute, arenaHash, parse, roomHash } from "./route";
+import { type PageName, type PageRoute, arenaHash, pageHash, parse, roomHash } from "./route";
 import { Door } from "./spaaace/door";
-import { hasSeat, sdk } from "./seat";
+import { Elsewhere, hasSeat, sdk } from "./seat";
 import { Table } from "./table";
 
 /** The pages beside the games, each loaded when it is first opened. */
@@ -25,6 +26,7 @@ const PAGES: Record<PageName, () => Promise<{ open: Open }>> = {
   account: () => import("./pages/account"),
   leaderboard: () => import("./pages/leaderboard"),
   line: () => import("./pages/line"),
+  ranked: () => import("./pages/ranked"),
   help: () => import("./pages/help"),
   tickets: () => import("./pages/tickets"),
   desk: () => import("./pages/desk"),
@@ -75,9 +77,17 @@ function enter(table: Table): void {
       view = null;
       void resume(id);
     },
+    ranked: (old) => {
+      void old.leave();
+      view?.game.close();
+      view = null;
+      goto(pageHash("ranked"));
+    },
   });
   view = { id: table.id, watch, game };
-  if (at.at !== "room" || at.id !== table.id) history.pushState(null, "", roomHash(table.id));
+  // Back from a game that a search found leads to the arcade, not into the next search.
+  if (at.at === "page" && at.page === "ranked") history.replaceState(null, "", roomHash(table.id));
+  else if (at.at !== "room" || at.id !== table.id) history.pushState(null, "", roomHash(table.id));
   show("Tic-tac-toe · Everplay", game.element);
   main.focus({ preventScroll: true });
 }
@@ -88,21 +98,17 @@ function failed(error: unknown): void {
   goto("#/");
 }
 
-/** Back into our seat after a reload; a seat that is gone leads to the door. */
-async function resume(id: string): Promise<void> {
+/** Back into our seat after a reload, or after its tab was closed; a seat that is gone leads to the door. */
+async function resume(id: string, byForce = false): Promise<void> {
   show("Tic-tac-toe · Everplay", h("p", { class: "loading" }, "Entering the room…"));
   try {
-    const table = await Table.resume(id);
+    const table = await Table.resume(id, byForce);
     if (table) return enter(table);
   } catch (error) {
+    if (error instanceof Elsewhere) return show("Invitation · Everplay", invitation(id, paths, () => void resume(id, true)));
     if (hasSeat(id)) {
       // The server did not answer: the seat may still be there.
-      show("Tic-tac-toe · Everplay", h("div", { class: "invite" }, h("section", { class: "panel" },
-        h("h1", {}, "The server does not answer"),
-        h("p", { class: "lead" }, "Your seat may still be there."),
-        h("button", { type: "button", class: "button primary big", onclick: () => void resume(id) }, "Try again"),
-        h("a", { class: "button", href: "#/" }, "To the arcade"))));
-      return;
+      return show("Tic-tac-toe · Everplay", panel("The server does not answer", "Your seat may still be there.", ["Try again", () => void resume(id)]));
     }
   }
   show("Invitation · Everplay", invitation(id, paths));
@@ -117,7 +123,7 @@ async function turn(at: PageRoute): Promise<void> {
     // Another view of the same page leaves the hand where it was.
     const before = page && parse(pageAt);
     const held = before?.at === "page" && before.page === at.page ? document.activeElement?.id : "";
-    const next = open(at);
+    const next = open(at, paths);
     show(`${next.title} · Everplay`, next.element);
     page = next;
     pageAt = asked;

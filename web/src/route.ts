@@ -15,7 +15,7 @@ export interface PageRoute {
 }
 
 export const PAGES = [
-  "sign-in", "register", "forgot", "profile", "player", "played", "account", "leaderboard", "line", "help", "tickets", "desk",
+  "sign-in", "register", "forgot", "profile", "player", "played", "account", "leaderboard", "line", "ranked", "help", "tickets", "desk",
 ] as const;
 export type PageName = (typeof PAGES)[number];
 

@@ -1,7 +1,7 @@
 /** One seat (or one place to watch) at a table, through the official SDK; `seat.ts` tells of the link's life. */
 import type { Room } from "@colyseus/sdk";
-import { type Game, read } from "./model";
-import { type Link, client, giveUp, hold, takeBack } from "./seat";
+import { type Game, me, read } from "./model";
+import { type Link, client, giveUp, goesOn, hold, takeBack } from "./seat";
 
 const ROOM = "tic_tac_toe";
 
@@ -25,6 +25,8 @@ export class Table {
   game: Game | null = null;
   /** Set by the view that shows this table. */
   listener: Listener | null = null;
+  /** Found by the ranked search: the opponent is known, nobody else is invited. */
+  ranked = false;
   /** How often the connection came back: the countdown starts over with it. */
   returns = 0;
   #room: Room;
@@ -33,7 +35,7 @@ export class Table {
     this.#room = room;
     hold(room);
     room.onStateChange((state) => {
-      this.game = read(state);
+      this.#read(state);
       this.listener?.changed();
     });
     room.onDrop(() => this.#linkIs("reconnecting"));
@@ -49,7 +51,7 @@ export class Table {
       this.link = "ended";
       this.listener?.ended(code);
     });
-    this.game = read(room.state);
+    this.#read(room.state);
   }
 
   static async quick(options: Options): Promise<Table> {
@@ -64,9 +66,17 @@ export class Table {
     return new Table(await (await client()).joinById(id, options));
   }
 
-  /** Back into the seat this tab had; null when it had none or lost it. */
-  static async resume(id: string): Promise<Table | null> {
-    const room = await takeBack(id);
+  /** Into the seat that the ranked search reserved. */
+  static async seated(reservation: unknown): Promise<Table> {
+    const sdk = await client();
+    const table = new Table(await sdk.consumeSeatReservation(reservation as Parameters<typeof sdk.consumeSeatReservation>[0]));
+    table.ranked = true;
+    return table;
+  }
+
+  /** Back into the seat this browser had; null when it had none or lost it. `takeBack` says what `byForce` is. */
+  static async resume(id: string, byForce = false): Promise<Table | null> {
+    const room = await takeBack(id, byForce);
     return room && new Table(room);
   }
 
@@ -94,6 +104,11 @@ export class Table {
   async leave(): Promise<void> {
     this.listener = null;
     await giveUp(this.#room, this.link);
+  }
+
+  #read(state: unknown): void {
+    this.game = read(state);
+    if (this.game) goesOn(this.#room, ROOM, this.game.phase !== "finished" && me(this.game, this.session) !== undefined);
   }
 
   #send(type: string, payload?: unknown): void {

@@ -1,6 +1,6 @@
 /** One's place in the waiting line, through the official SDK; `seat.ts` tells of the link's life. */
 import type { Room } from "@colyseus/sdk";
-import { type Link, client, giveUp, hasSeat, hold, takeBack } from "../seat";
+import { type Link, Elsewhere, client, giveUp, goesOn, hasSeat, hold, leftBehind, takeBack } from "../seat";
 import { type LineState, type Standing, read } from "./model";
 
 const ROOM = "line";
@@ -33,6 +33,7 @@ export class LineLink {
     sessionStorage.setItem(LAST, room.roomId);
     room.onStateChange((state) => {
       this.state = read(state);
+      goesOn(room, ROOM, this.state?.players.has(room.sessionId) ?? false);
       if (!this.state?.players.get(room.sessionId)?.waiting) this.standing = null;
       this.listener?.changed();
     });
@@ -58,15 +59,16 @@ export class LineLink {
     return new LineLink(await (await client()).joinOrCreate(ROOM, wishes));
   }
 
-  /** Back to the place this tab had; null when it had none or lost it. */
+  /** Back to the place that this tab or one that has ended had; null when there is none, or another tab has it. */
   static async resume(): Promise<LineLink | null> {
-    const id = sessionStorage.getItem(LAST);
-    if (!id || !hasSeat(id)) return null;
+    const last = sessionStorage.getItem(LAST);
+    const id = last && hasSeat(last) ? last : (await leftBehind()).find(({ kind }) => kind === ROOM)?.room;
+    if (!id) return null;
     try {
       const room = await takeBack(id);
       return room && new LineLink(room);
     } catch (error) {
-      if (hasSeat(id)) throw error;
+      if (hasSeat(id) && !(error instanceof Elsewhere)) throw error;
       return null;
     }
   }

@@ -2,6 +2,7 @@
 import { words, fieldOf } from "../api/refusal";
 import { h } from "../dom";
 import type { PageRoute } from "../route";
+import type { Table } from "../table";
 import { since } from "./model";
 import "./pages.css";
 
@@ -15,8 +16,14 @@ export interface Page {
   close?(): void;
 }
 
+/** What a page may lead to. */
+export interface Ways {
+  /** A seat at a table. */
+  enter(table: Table): void;
+}
+
 /** Every module of a page exports one of these. */
-export type Open = (at: PageRoute) => Page;
+export type Open = (at: PageRoute, ways: Ways) => Page;
 
 /** A part of a page that comes from the server: says that it loads, what went wrong, and offers to try again. */
 export class Loaded<T> {

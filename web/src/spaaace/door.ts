@@ -2,8 +2,9 @@
  * The way in and out of an arena. The arena itself, with all that draws it, is loaded when somebody goes in.
  */
 import { h, s, toast } from "../dom";
+import { instead, panel } from "../panels";
 import { arenaHash } from "../route";
-import { hasSeat } from "../seat";
+import { Elsewhere, hasSeat } from "../seat";
 import { Flight, MOST_BOTS, type Options, type Wishes } from "./flight";
 import type { ArenaView } from "./view";
 
@@ -85,27 +86,24 @@ export class Door {
     this.#around.show(TITLE, view.element);
   }
 
-  async #resume(id: string): Promise<void> {
+  async #resume(id: string, byForce = false): Promise<void> {
     this.#around.show(TITLE, h("p", { class: "loading" }, "Entering the arena…"));
     try {
       return await this.#into(async () => {
-        const flight = await Flight.resume(id);
+        const flight = await Flight.resume(id, byForce);
         if (!flight) throw new Error("no seat");
         return flight;
       });
-    } catch {
+    } catch (error) {
+      if (error instanceof Elsewhere) return this.#around.show(TITLE, this.#invitation(id, () => void this.#resume(id, true)));
       if (!hasSeat(id)) return this.#around.show(TITLE, this.#invitation(id));
       // The server did not answer: the ship may still be there.
-      this.#around.show(TITLE, h("div", { class: "invite" }, h("section", { class: "panel" },
-        h("h1", {}, "The server does not answer"),
-        h("p", { class: "lead" }, "Your ship may still be there."),
-        h("button", { type: "button", class: "button primary big", onclick: () => void this.#resume(id) }, "Try again"),
-        h("a", { class: "button", href: "#/" }, "To the arcade"))));
+      this.#around.show(TITLE, panel("The server does not answer", "Your ship may still be there.", ["Try again", () => void this.#resume(id)]));
     }
   }
 
-  /** Asks somebody who opened a link how they want to come in. */
-  #invitation(id: string): HTMLElement {
+  /** Asks somebody who opened a link how they want to come in; `here` brings a seat of another tab to this one. */
+  #invitation(id: string, here?: () => void): HTMLElement {
     const name = h("input", { type: "text", id: "name", maxlength: 20, autocomplete: "nickname", spellcheck: "false", placeholder: "Pilot", value: this.#around.name() });
     const button = (label: string, look: string, mode: "play" | "watch") =>
       h("button", {
@@ -117,7 +115,8 @@ export class Door {
       h("p", { class: "lead" }, "Spaaace: ships, missiles, bots."),
       h("div", { class: "field" }, h("label", { for: "name" }, "Your name"), name),
       button("Fly", "button primary big", "play"),
-      button("Watch", "button", "watch")));
+      button("Watch", "button", "watch"),
+      here ? instead(here) : null));
   }
 }
 

@@ -6,7 +6,7 @@
  * keys go out as messages when they change.
  */
 import type { InputHandle, Room } from "@colyseus/sdk";
-import { type Link, client, giveUp, hold, takeBack } from "../seat";
+import { type Link, client, giveUp, goesOn, hold, takeBack } from "../seat";
 import { type Arena, read } from "./arena";
 import { BEHIND_STEPS } from "./past";
 import { type Controls, RELEASED, STEP_MS, sameControls } from "./rules";
@@ -50,7 +50,9 @@ export class Flight {
     this.#input = inputOf(room);
     hold(room);
     room.onStateChange((state) => {
-      this.listener?.heard(read(state), this.#input ? this.#input.lastProcessed : null);
+      const arena = read(state);
+      goesOn(room, ROOM, arena.players.has(room.sessionId));
+      this.listener?.heard(arena, this.#input ? this.#input.lastProcessed : null);
     });
     room.onDrop(() => this.#linkIs("reconnecting"));
     room.onReconnect(() => {
@@ -80,9 +82,9 @@ export class Flight {
     return new Flight(await (await client()).joinById(id, options));
   }
 
-  /** Back into the seat this tab had; null when it had none. */
-  static async resume(id: string): Promise<Flight | null> {
-    const room = await takeBack(id);
+  /** Back into the seat this browser had; null when it had none. `takeBack` says what `byForce` is. */
+  static async resume(id: string, byForce = false): Promise<Flight | null> {
+    const room = await takeBack(id, byForce);
     return room && new Flight(room);
   }
 
