@@ -12,6 +12,7 @@ import type { Open, Page } from "./pages/page";
 import { type PageName, type PageRoute, arenaHash, pageHash, parse, roomHash } from "./route";
 import { Door } from "./spaaace/door";
 import { Elsewhere, hasSeat, sdk } from "./seat";
+import { strip } from "./service";
 import { Table } from "./table";
 
 /** The pages beside the games, each loaded when it is first opened. */
@@ -191,5 +192,6 @@ onChange((_, ended) => {
   if (at.at === "home" || (at.at === "page" && !["sign-in", "register", "forgot", "line"].includes(at.page))) void route();
 });
 void route();
+strip();
 // Whoever looks at the arcade will want to play: the SDK is there when they do.
 (window.requestIdleCallback ?? setTimeout)(() => void sdk().catch(() => undefined));

@@ -45,6 +45,9 @@ const LOCK = "everplay.renew";
 /** So long before its end a token is renewed: a request and a join on a slow line. */
 const EARLY_MS = 60_000;
 
+/** So long an answer may take. */
+const PATIENCE_MS = 15_000;
+
 type Listener = (user: User | null, ended: Refusal | null) => void;
 const listeners = new Set<Listener>();
 let kept = read();
@@ -105,6 +108,7 @@ export function renew(): Promise<void> {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ refreshToken: kept.refresh }),
+      signal: AbortSignal.timeout(PATIENCE_MS),
     }).catch(() => null);
     if (!answer) return;
     const body: unknown = await answer.json().catch(() => null);

@@ -18,6 +18,8 @@ describe("refusals", () => {
     expect(words(refusal(401, { error: "invalid_credentials" }))).toBe("That address and password do not belong together.");
     expect(words(refusal(404, envelope("NOT_FOUND", "there is no such ticket")))).toBe("There is no such thing any more.");
     expect(words(offline())).toMatch(/does not answer/);
+    expect(words(refusal(503, envelope("MAINTENANCE", "the service is being worked on", { level: "maintenance", message: "new disks", until: null })))).toBe("The service is being worked on. New disks.");
+    expect(words(refusal(503, envelope("READ_ONLY")))).toBe("Nothing can be changed at the moment.");
     expect(words(new TypeError("x is not a function"))).toBe("Something broke on our side.");
     expect(words(refusal(403, { error: "banned", reason: "spam", until: null }))).toBe("This account is banned: spam.");
     expect(words(refusal(409, envelope("TICKET_CLOSED", "the ticket is closed")))).toBe("The ticket is closed.");

@@ -62,6 +62,8 @@ const SENTENCES: Record<string, string> = {
   NAME_TAKEN: "That name is taken.",
   BODY_TOO_LARGE: "That is too long.",
   INTERNAL: "Something broke on our side.",
+  MAINTENANCE: "The service is being worked on.",
+  READ_ONLY: "Nothing can be changed at the moment.",
   UNAVAILABLE: "The service is busy. Try again in a moment.",
   TIMEOUT: "The service took too long. Try again in a moment.",
   invalid_credentials: "That address and password do not belong together.",
@@ -87,6 +89,10 @@ export function words(error: unknown): string {
   }
   if (error.code === "BANNED" || error.code === "banned") return banned(error.details);
   const known = SENTENCES[error.code];
+  if (error.code === "MAINTENANCE" || error.code === "READ_ONLY") {
+    const { message, until } = error.details;
+    return [known, lasting(typeof message === "string" ? message : "", typeof until === "string" ? until : null, Date.now())].filter(Boolean).join(" ");
+  }
   if (known) return known;
   const field = error.details.field;
   if (error.message) return sentence(typeof field === "string" ? `${spoken(field)}: ${error.message}` : error.message);
@@ -96,6 +102,17 @@ export function words(error: unknown): string {
 /** The field a refusal is about. */
 export const fieldOf = (error: unknown): string | null =>
   error instanceof Refusal && typeof error.details.field === "string" ? error.details.field : null;
+
+/** What an operator says, and until when it is expected to last; empty when neither is known. */
+export function lasting(message: string, until: string | null, now: number): string {
+  const end = until === null ? Number.NaN : Date.parse(until);
+  const day = (time: number) => new Date(time).toLocaleDateString();
+  const short = { hour: "numeric", minute: "2-digit" } as const;
+  const when = !(end > now) ? "" : `Until about ${day(end) === day(now)
+    ? new Date(end).toLocaleTimeString(undefined, short)
+    : new Date(end).toLocaleString(undefined, { weekday: "short", day: "numeric", month: "short", ...short })}.`;
+  return [message && sentence(message), when].filter(Boolean).join(" ");
+}
 
 function banned(details: Record<string, unknown>): string {
   const why = typeof details.reason === "string" && details.reason ? `: ${details.reason}` : "";

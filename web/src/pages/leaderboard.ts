@@ -29,7 +29,17 @@ export const open: Open = (at) => {
   const wanted = read(at);
   let shown: Shown | null = null;
   let live: Live | null = null;
-  const board = new Loaded(async () => (shown = await load(wanted)), (shown) => view(shown, wanted));
+  /** One's own row, as the room told it. */
+  let place: Schema<"LeaderboardRow"> | null = null;
+  const board = new Loaded(async () => {
+    try {
+      shown = await load(wanted);
+    } catch (error) {
+      // The room may bring the board where the services do not.
+      if (!live || !shown) throw error;
+    }
+    return shown;
+  }, (shown) => view(shown, wanted));
   const go = (change: Partial<Wanted>) => (location.hash = hash({ ...wanted, offset: 0, ...change }));
   const region = REGIONS.some(([key]) => key === wanted.region) || !wanted.region ? REGIONS : [...REGIONS, [wanted.region, wanted.region] as const];
   const filters = h("div", { class: "filters", role: "group", "aria-label": "Which board" },
@@ -42,8 +52,8 @@ export const open: Open = (at) => {
   const mark = h("p", { class: "live-mark", hidden: true }, h("span", { class: "dot", "aria-hidden": "true" }), "Live");
   const fits = wanted.offset + ROWS <= LIVE_ROWS;
   const draw = () => {
-    if (!shown || !live) return;
-    shown = { ...shown, board: { ...live, offset: wanted.offset, rows: live.rows.slice(wanted.offset, wanted.offset + ROWS) } };
+    if (!live) return;
+    shown = { own: shown?.own ?? place, board: { ...live, offset: wanted.offset, rows: live.rows.slice(wanted.offset, wanted.offset + ROWS) } };
     board.show(shown);
   };
   const unfollow = !fits ? null : follow({ game: wanted.game, season: wanted.season, region: wanted.region, order: wanted.order }, {
@@ -52,6 +62,7 @@ export const open: Open = (at) => {
       draw();
     },
     place: (own) => {
+      place = own;
       if (shown) shown = { ...shown, own };
       draw();
     },

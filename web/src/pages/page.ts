@@ -1,7 +1,8 @@
 /** What the pages beside the games are made of: loading, refusals, forms, marks of staleness. */
-import { words, fieldOf } from "../api/refusal";
+import { Refusal, words, fieldOf } from "../api/refusal";
 import { h } from "../dom";
 import type { PageRoute } from "../route";
+import { onceOther } from "../service";
 import type { Table } from "../table";
 import { since } from "./model";
 import "./pages.css";
@@ -51,7 +52,13 @@ export class Loaded<T> {
     } catch (error) {
       if (turn !== this.#turn) return;
       this.element.removeAttribute("aria-busy");
-      const late = h("div", { class: "problem late", role: "alert" }, h("p", {}, words(error)),
+      const code = error instanceof Refusal ? error.code : "";
+      // What holds for everything is said once on a page, and looked at again when it is over.
+      if (code === "MAINTENANCE") {
+        onceOther(() => this.element.isConnected && void this.again());
+        if (!this.#shown && document.querySelector(".late[data-code=MAINTENANCE]")) return this.element.replaceChildren(h("p", { class: "quiet" }, "Not at the moment."));
+      }
+      const late = h("div", { class: "problem late", role: "alert", "data-code": code }, h("p", {}, words(error)),
         h("button", { type: "button", class: "button small", onclick: () => void this.again() }, "Try again"));
       this.element.querySelector(".late")?.remove();
       if (this.#shown) this.element.prepend(late);
