@@ -13,16 +13,16 @@ mod tables;
 pub use tables::{Following, GameNow, Stage, TableError, Tables, Wish};
 
 use crate::identity::Authenticate;
+use crate::router::PREFIX;
 use crate::{ApiError, Json, MaybePlayer, Path, Query};
 use axum::extract::State;
-use everplay_records::{
-    Cursor, GameId, GamePlayer, GameStatus, Games, MAX_PAGE, Paging, PlayedGame, StoreError,
-};
+use everplay_records::{Cursor, GameId, GamePlayer, Games, MAX_PAGE, Paging, PlayedGame, StoreError};
 use everplay_types::{CustomerId, Identity, MAX_ID_LEN, timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -32,6 +32,10 @@ const GAMES: u32 = 25;
 /// Games of a page at most.
 const MAX_GAMES: u32 = 100;
 const _: () = assert!(MAX_GAMES <= MAX_PAGE, "the store gives at most so many at once");
+/// How long an answer waits for a game that its room tells no longer, and the store not yet.
+const SETTLING: Duration = Duration::from_secs(1);
+/// Between two looks at both.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What the routes need.
 #[derive(Clone)]
@@ -58,6 +62,7 @@ pub fn routes(services: GameServices) -> OpenApiRouter {
 
 /// Whether a WebSocket handshake at this path is for [`routes()`].
 pub fn takes_socket(path: &str) -> bool {
+    let path = path.strip_prefix(PREFIX).unwrap_or(path);
     let id = path.strip_prefix("/games/").and_then(|rest| rest.strip_suffix("/live"));
     id.is_some_and(|id| !id.is_empty() && !id.contains('/'))
 }
@@ -214,49 +219,14 @@ fn player(player: GamePlayer) -> PlayerOfGame {
     PlayerOfGame { id: player.id, name: player.name, mark: player.mark, computer: player.computer }
 }
 
-/// The side of who asks.
-fn side(players: &[GamePlayer], who: Option<&Identity>) -> Option<String> {
-    let id = who?.id.as_str();
-    players.iter().find(|player| player.id == id && !player.computer).map(|player| player.mark.clone())
-}
-
 impl Game {
-    fn kept(PlayedGame { id, game, moves }: PlayedGame, who: Option<&Identity>) -> Self {
-        let played = |played: everplay_records::GameMove| MoveOfGame {
-            number: played.number,
-            mark: played.mark,
-            played: played.played,
-        };
-        Game {
-            game_id: id.to_string(),
-            kind: game.kind,
-            you: side(&game.players, who),
-            players: game.players.into_iter().map(player).collect(),
-            board: rows(game.board),
-            current_player: game.current_player,
-            status: match game.status {
-                GameStatus::Active => Stage::Active,
-                GameStatus::Completed => Stage::Completed,
-                GameStatus::Forfeited => Stage::Forfeited,
-            }
-            .name()
-            .to_owned(),
-            winner: game.winner,
-            reason: game.reason,
-            moves: moves.into_iter().map(played).collect(),
-            clock: None,
-            created_at: timestamp(game.created_at),
-            updated_at: timestamp(game.updated_at),
-        }
-    }
-
     fn now(now: &GameNow, who: Option<&Identity>) -> Self {
         let marks: Vec<&str> = now.players.iter().map(|player| player.mark.as_str()).collect();
         let winner = match &now.winner {
             Some(winner) => {
                 marks.iter().position(|mark| mark == winner).map(|at| format!("player{}", at + 1))
             }
-            None => (now.stage == Stage::Completed).then(|| "draw".to_owned()),
+            None => matches!(now.stage, Stage::Completed | Stage::Forfeited).then(|| "draw".to_owned()),
         };
         let played = |(at, played): (usize, &Value)| MoveOfGame {
             number: at as u32 + 1,
@@ -266,7 +236,7 @@ impl Game {
         Game {
             game_id: now.id.to_string(),
             kind: now.kind.clone(),
-            you: side(&now.players, who),
+            you: who.and_then(|who| now.side(&who.id)).map(|side| marks[side].to_owned()),
             players: now.players.iter().cloned().map(player).collect(),
             board: rows(now.board.clone()),
             current_player: now.turn.clone(),
@@ -305,17 +275,31 @@ async fn game(
     Path(id): Path<String>,
 ) -> Result<Json<Game>, ApiError> {
     let (id, who) = (game_id(&id)?, who.0.as_ref());
-    let kept = services.games.game(&customer_of(who), &id).await;
-    if let Ok(Some(kept)) = kept {
-        return Ok(Json(Game::kept(kept, who)));
+    let following = find(&services, who, &id).await?;
+    Ok(Json(Game::now(&following.borrow(), who)))
+}
+
+/// A game: as it is kept, or else in its room. 404 only for one that neither the room nor the store has.
+async fn find(services: &GameServices, who: Option<&Identity>, id: &GameId) -> Result<Following, ApiError> {
+    let customer = customer_of(who);
+    let ended = |kept: PlayedGame| watch::channel(Arc::new(GameNow::from(kept))).1;
+    if let Ok(Some(kept)) = services.games.game(&customer, id).await {
+        return Ok(ended(kept));
     }
-    match services.tables.follow(who, &id).await {
-        Ok(following) => Ok(Json(Game::now(&following.borrow(), who))),
-        // What the store has is not known.
-        Err(TableError::NotFound) => {
-            Err(kept.err().map_or_else(|| ApiError::not_found("game"), ApiError::from))
+    let began = Instant::now();
+    loop {
+        let error = match services.tables.follow(who, id).await {
+            Err(error @ (TableError::NotFound | TableError::Unavailable)) => error,
+            told => return Ok(told?),
+        };
+        // A room is there until the store has what it told, so the store is asked after the room was.
+        if let Some(kept) = services.games.game(&customer, id).await? {
+            return Ok(ended(kept));
         }
-        Err(error) => Err(error.into()),
+        if error == TableError::NotFound || began.elapsed() > SETTLING {
+            return Err(error.into());
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 

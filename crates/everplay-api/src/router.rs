@@ -19,6 +19,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+/// Every route is also served below this.
+pub(crate) const PREFIX: &str = "/api";
+
 /// What all services share.
 pub struct Layers {
     /// Finds out who asks.
@@ -70,7 +73,7 @@ impl Api {
         document::finish(self.services.get_openapi().clone())
     }
 
-    /// The router of all services, their document and its page; 404 for other paths is left to whoever mounts it.
+    /// The router of all services, their document and its page, each also below `/api`; 404 for other paths is left to whoever mounts it.
     pub fn router(self, layers: Layers) -> Router {
         let pages = document::routes(&self.document());
         let (services, _) = self.services.split_for_parts();
@@ -81,7 +84,7 @@ impl Api {
             levels: layers.levels,
             timeout: layers.timeout,
         });
-        services
+        let services = services
             .merge(pages)
             .method_not_allowed_fallback(|| async {
                 let message = "this path does not take that method";
@@ -91,7 +94,9 @@ impl Api {
             .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
                 ApiError::internal().into_response()
             }))
-            .layer(from_fn_with_state(shared, around))
+            .layer(from_fn_with_state(shared, around));
+        // What is inside sees the path without the prefix.
+        Router::new().nest(PREFIX, services.clone()).merge(services)
     }
 }
 

@@ -450,6 +450,12 @@ impl Handle {
         Ok(RoomLink::here(&entry, conn))
     }
 
+    /// Whether the directory has a room: one that is on, is on its way to another node, or has ended and not yet told
+    /// everything.
+    pub async fn is_listed(&self, room: &RoomId) -> Result<bool, RoomError> {
+        Ok(self.0.live.find(self.0.key(room)).await?.is_some())
+    }
+
     /// All rooms, oldest first; only what is durable.
     pub fn rooms(&self) -> Vec<RoomInfo> {
         self.0.registry.infos()

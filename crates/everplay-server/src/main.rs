@@ -2,6 +2,9 @@
 
 mod pages;
 
+use axum::Router;
+use axum::response::Redirect;
+use axum::routing::get;
 use everplay_spaaace::Spaaace;
 use everplay_tictactoe::{TicTacToe, WaitingLine};
 
@@ -14,5 +17,7 @@ fn main() -> everplay::Result {
         .filter_by(["line", "tables"])
         .room::<Spaaace>("spaaace")
         .pages(pages::arcade())
+        // An address of the page for links to this game; what they say after `#` stays.
+        .routes(Router::new().route("/app/TTT", get(|| async { Redirect::permanent("/") })))
         .run()
 }

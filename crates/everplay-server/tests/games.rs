@@ -28,7 +28,11 @@ struct Live(WebSocketStream<TcpStream>);
 
 impl Live {
     async fn open(server: &Server, game: &str, token: Option<&str>) -> Live {
-        let mut request = format!("ws://{}/games/{game}/live", server.address).into_client_request().unwrap();
+        Self::open_at(server, &format!("/games/{game}/live"), token).await
+    }
+
+    async fn open_at(server: &Server, path: &str, token: Option<&str>) -> Live {
+        let mut request = format!("ws://{}{path}", server.address).into_client_request().unwrap();
         if let Some(token) = token {
             request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         }
@@ -96,7 +100,9 @@ async fn a_player_by_requests_and_one_with_a_socket_play_one_game() {
     assert_eq!(live.of("move_made").await["data"]["moves"].as_array().unwrap().len(), 1);
     let turn = |mark: u64| move |state: &Value| state["turn"] == mark;
     until(&mut seat, "the turn of O", turn(2)).await;
-    assert_eq!(ada.play(&server, &game, 5, "not yet").1["error"]["details"]["roomCode"], 4302);
+    let refusal = ada.play(&server, &game, 5, "not yet").1;
+    assert_eq!(refusal["error"]["code"], "MOVE_REFUSED", "the move is right, it is not the time for it");
+    assert_eq!(refusal["error"]["details"], json!({ "roomCode": 4302 }));
     seat.send("move", &json!({ "cell": 0 })).unwrap();
     until(&mut seat, "the turn of X", turn(1)).await;
     assert_eq!(live.of("move_made").await["data"]["board"][0][0], "O");
@@ -105,8 +111,14 @@ async fn a_player_by_requests_and_one_with_a_socket_play_one_game() {
         (200, first.clone()),
         "repeated: the same answer, no move"
     );
-    assert_eq!(ada.play(&server, &game, 0, "taken").1["error"]["code"], "MOVE_REFUSED");
-    assert_eq!(ada.play(&server, &game, 9, "outside").0, 409);
+    let board = json!([["O", null, null], [null, "X", null], [null, null, null]]);
+    for (cell, position, code) in [(0, [0, 0], 4301), (4, [1, 1], 4301), (9, [3, 0], 4300)] {
+        let (status, refusal) = ada.play(&server, &game, cell, &format!("cell {cell}"));
+        assert_eq!((status, &refusal["error"]["code"]), (409, &json!("INVALID_MOVE")), "{refusal}");
+        let details =
+            json!({ "gameId": game, "position": position, "currentBoard": board, "roomCode": code });
+        assert_eq!(refusal["error"]["details"], details);
+    }
     let (status, refusal) = server.request(
         "PUT",
         &format!("/games/{game}/moves"),
@@ -142,7 +154,12 @@ async fn a_player_by_requests_and_one_with_a_socket_play_one_game() {
         (200, &json!("player1"), &json!("completed")),
         "{last}"
     );
-    assert_eq!(ada.play(&server, &game, 6, "three"), (200, last), "also once it is over");
+    assert_eq!(ada.play(&server, &game, 6, "three"), (200, last.clone()), "also once it is over");
+    assert_eq!(
+        ada.play(&server, &game, 4, "one").1["board"],
+        first["board"],
+        "and the moves before the last"
+    );
     until(&mut seat, "the end", |state| state["phase"] == "finished").await;
     let ended = live.of("game_ended").await;
     assert_eq!(ended["data"]["winner"], "player1");
@@ -156,6 +173,25 @@ async fn a_player_by_requests_and_one_with_a_socket_play_one_game() {
     let stats = format!("/users/{}/stats", ada.id);
     eventually("counted", || server.get(&stats), |stats| stats["overall"]["gamesWon"] == 1);
     assert_eq!(ada.play(&server, &game, 7, "late").1["error"]["code"], "GAME_OVER");
+
+    // Nobody remembers what was answered, but what was played is kept.
+    drop(seat);
+    server.kill();
+    server = Server::start(folder.path(), &port);
+    for (cell, key) in [(4, "one"), (2, "two"), (6, "three")] {
+        let (status, repeated) = ada.play(&server, &game, cell, key);
+        assert_eq!((status, &repeated["status"], &repeated["board"]), (200, &last["status"], &last["board"]));
+    }
+    assert_eq!(ada.play(&server, &game, 7, "late").1["error"]["code"], "GAME_OVER");
+    assert_eq!(ada.play(&server, &game, 0, "of the other").1["error"]["code"], "GAME_OVER");
+    let unnamed = server.request(
+        "PUT",
+        &format!("{path}/moves"),
+        Some(&ada.token),
+        None,
+        Some(&json!({ "played": 6 })),
+    );
+    assert_eq!(unnamed.1["error"]["code"], "GAME_OVER", "without a key it is another move");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,6 +230,14 @@ async fn two_players_by_requests_meet_and_one_gives_up() {
     let moved = live.ask(play(4, 3)).await;
     assert_eq!((&moved["type"], &moved["data"]["you"]), (&json!("response"), &json!("X")), "{moved}");
     assert_eq!(live.ask(play(5, 4)).await["error"]["code"], "MOVE_REFUSED");
+    assert_eq!(bob.play(&server, &game, 8, "eight").0, 200);
+    let refusal = live.ask(play(8, 7)).await;
+    assert_eq!((&refusal["type"], &refusal["error"]["code"]), (&json!("error"), &json!("INVALID_MOVE")));
+    let details = json!({
+        "gameId": game, "position": [2, 2], "roomCode": 4301,
+        "currentBoard": [[null, null, null], [null, "X", null], [null, null, "O"]],
+    });
+    assert_eq!(refusal["error"]["details"], details);
     assert_eq!(live.ask(json!({ "type": "ping", "id": 5 })).await["data"]["type"], "pong");
     assert_eq!(live.ask(json!({ "type": "dance", "id": 6 })).await["error"]["code"], "INVALID_REQUEST");
 
@@ -204,11 +248,8 @@ async fn two_players_by_requests_meet_and_one_gives_up() {
         "{ended}"
     );
     assert_eq!(live.of("game_ended").await["data"]["reason"], "forfeit");
-    let gone = eventually(
-        "over for both",
-        || server.request("DELETE", &format!("/games/{game}"), Some(&bob.token), None, None).1,
-        |refusal| refusal["error"]["code"] == "GAME_OVER",
-    );
+    let (status, gone) = server.request("DELETE", &format!("/games/{game}"), Some(&bob.token), None, None);
+    assert_eq!((status, &gone["error"]["code"]), (409, &json!("GAME_OVER")), "{gone}");
     assert_eq!(gone["error"]["details"], Value::Null);
     eventually("kept", || server.get(&format!("/games/{game}")), |game| game["status"] == "forfeited");
 
@@ -232,6 +273,123 @@ async fn two_players_by_requests_meet_and_one_gives_up() {
     );
     assert_eq!(server.request("GET", "/games/NOWHERE.1/live", None, None, None).0, 426);
     assert_eq!(server.request("GET", "/games/NOWHERE.1", None, None, None).0, 404);
+}
+
+/// What anybody may ask of a game that is over, with the answers.
+async fn assert_over(server: &Server, game: &str, players: [&Guest; 2], eve: &Guest, board: &Value) {
+    let path = format!("/games/{game}");
+    for who in [None, Some(players[0]), Some(players[1]), Some(eve)] {
+        let (status, seen) = server.request("GET", &path, who.map(|who| who.token.as_str()), None, None);
+        assert_eq!((status, &seen["status"], &seen["board"]), (200, &json!("completed"), board), "{seen}");
+        assert_eq!((&seen["winner"], &seen["currentPlayer"]), (&json!("player1"), &Value::Null));
+    }
+    for (who, code) in [(players[0], "GAME_OVER"), (players[1], "GAME_OVER"), (eve, "NOT_A_PLAYER")] {
+        assert_eq!(who.play(server, game, 8, "late").1["error"]["code"], code);
+        let (_, refusal) = server.request("DELETE", &path, Some(&who.token), None, None);
+        assert_eq!(refusal["error"]["code"], code);
+    }
+    let mut live = Live::open(server, game, None).await;
+    let told = live.next().await.unwrap();
+    assert_eq!((&told["type"], &told["data"]["board"]), (&json!("connection_established"), board));
+    assert_eq!(live.next().await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_game_that_just_ended_is_known_to_everybody() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "0");
+    let (ada, bob, eve) = (server.guest("Ada"), server.guest("Bob"), server.guest("Eve"));
+    let wanted = json!({ "mode": "private" });
+    let won = json!([["X", "X", "X"], ["O", "O", null], [null, null, null]]);
+    for round in 0..5 {
+        let game = id(&server.request("POST", "/games", Some(&ada.token), None, Some(&wanted)).1);
+        let path = format!("/games/{game}");
+        assert_eq!(server.request("POST", &format!("{path}/join"), Some(&bob.token), None, None).0, 200);
+        for (at, cell) in [0, 3, 1, 4, 2].into_iter().enumerate() {
+            let who = if at % 2 == 0 { &ada } else { &bob };
+            assert_eq!(who.play(&server, &game, cell, &format!("{at}")).0, 200, "round {round}");
+        }
+        assert_over(&server, &game, [&ada, &bob], &eve, &won).await;
+        let (status, refusal) = server.request("POST", &format!("{path}/join"), Some(&eve.token), None, None);
+        assert_eq!(status, 409, "{refusal}");
+    }
+    // Nobody had a seat by request, and nobody looked.
+    for _ in 0..5 {
+        let options = json!({ "name": "Ada", "mode": "private" });
+        let mut first = server.client(&ada.token).create("tic_tac_toe", &options).await.unwrap();
+        let room = first.room_id().to_owned();
+        let mut second =
+            server.client(&bob.token).join_by_id(&room, &json!({ "name": "Bob" })).await.unwrap();
+        support::play(&mut first, &mut second, &[0, 3, 1, 4, 2]).await;
+        until(&mut second, "the end", |state| state["phase"] == "finished").await;
+        tokio::join!(first.leave(), second.leave());
+        assert_over(&server, &format!("{room}.1"), [&ada, &bob], &eve, &won).await;
+    }
+    assert_eq!(server.request("GET", "/games/NOWHERE.1", None, None, None).0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wish_is_answered_with_what_was_wished_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "0");
+    let (ada, bob) = (server.guest("Ada"), server.guest("Bob"));
+    let begin = |key: Option<&str>, wanted: Value| {
+        server.request("POST", "/games", Some(&ada.token), key, Some(&wanted))
+    };
+    let private = id(&begin(None, json!({ "mode": "private" })).1);
+    let quick = id(&begin(None, json!({ "mode": "quick" })).1);
+    assert_ne!(quick, private, "somebody was told of the private one");
+    assert_eq!(id(&begin(None, json!({})).1), quick, "who waits, waits once");
+    assert_eq!(id(&begin(Some("later"), json!({ "game": "tic_tac_toe" })).1), quick, "also under a name");
+    for seconds in [1, 4, 301, 0] {
+        let (status, refusal) = begin(None, json!({ "moveSeconds": seconds }));
+        assert_eq!(
+            (status, &refusal["error"]["details"]["field"]),
+            (400, &json!("moveSeconds")),
+            "{refusal}"
+        );
+    }
+    assert_eq!(begin(None, json!({ "mode": "private", "moveSeconds": 0 })).0, 201);
+    let met = server.request("POST", "/games", Some(&bob.token), None, Some(&json!({ "moveSeconds": 10 }))).1;
+    assert_eq!((id(&met), &met["status"]), (quick.clone(), &json!("active")));
+    assert_eq!(id(&begin(Some("later"), json!({})).1), quick, "the same name, the same game");
+
+    // What is no such game leaves nothing behind.
+    let rooms = || server.get("/health")["rooms"]["running"].clone();
+    let before = rooms();
+    assert!(before.as_u64() > Some(0), "{before}");
+    for kind in ["line", "spaaace", "leaderboard", "nothing"] {
+        let (status, refusal) = begin(None, json!({ "game": kind }));
+        assert_eq!(
+            (status, &refusal["error"]["code"]),
+            (400, &json!("INVALID_REQUEST")),
+            "{kind}: {refusal}"
+        );
+    }
+    eventually("no room more", rooms, |now| *now == before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_routes_have_a_second_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "0");
+    let ada = server.guest("Ada");
+    let solo = json!({ "mode": "computer" });
+    let game = id(&server.request("POST", "/api/games", Some(&ada.token), None, Some(&solo)).1);
+    let moves = format!("/api/games/{game}/moves");
+    let played = server.request("POST", &moves, Some(&ada.token), None, Some(&json!({ "played": 4 })));
+    assert_eq!((played.0, &played.1["board"][1][1]), (200, &json!("X")), "{}", played.1);
+    assert_eq!(
+        server.get(&format!("/api/games/{game}"))["gameId"],
+        server.get(&format!("/games/{game}"))["gameId"]
+    );
+    assert_eq!(server.get("/api/status"), server.get("/status"));
+    let mut live = Live::open_at(&server, &format!("/api/games/{game}/live"), None).await;
+    assert_eq!(live.next().await.unwrap()["data"]["gameId"], json!(game));
+    let (status, refusal) = server.request("GET", "/api/games/NOWHERE.1", None, None, None);
+    assert_eq!((status, &refusal["error"]["code"]), (404, &json!("NOT_FOUND")));
+    assert_eq!(server.request("GET", "/api/nothing", None, None, None).0, 404);
+    assert_eq!(server.request("GET", "/app/TTT", None, None, None).0, 308);
 }
 
 #[tokio::test(flavor = "multi_thread")]

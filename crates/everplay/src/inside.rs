@@ -121,6 +121,13 @@ impl Inside {
         self.link = None;
     }
 
+    /// Gives the seat back, and waits until the room has taken it.
+    pub(crate) async fn give_back(&mut self) {
+        self.push(&ClientFrame::Leave);
+        while !matches!(self.next().await, Got::Closed(_)) {}
+        self.link = None;
+    }
+
     /// Gives the seat back.
     pub(crate) fn leave(&mut self) {
         self.push(&ClientFrame::Leave);

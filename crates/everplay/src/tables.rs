@@ -7,9 +7,14 @@
 //!
 //! Seats are found again by their players: what a process holds of them is only a connection. When it is gone (a restart,
 //! another node that is asked), the next request of the player joins with `resume`, and the room gives its seat over.
+//!
+//! Always holds: a game that exists is never unknown. It is in its room, or its room is in the directory until the record
+//! store has the game; what ended a moment ago in a seat or under the eyes of a watcher of this process is known at once.
 
+mod ended;
 mod seat;
 
+use ended::Ended;
 use everplay_api::BoxFuture;
 use everplay_api::games::{Following, GameNow, Stage, TableError, Tables, Wish};
 use everplay_node::{Handle, MatchError, MatchRequest, Method, Reservation};
@@ -19,6 +24,7 @@ use everplay_types::{ErrorCode, Identity, RoomId};
 use parking_lot::Mutex;
 use seat::{OpenError, Opening, Patience, SeatHandle};
 use serde_json::{Value, json};
+use std::cmp::Ordering as Cmp;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -30,6 +36,8 @@ const GAMES: usize = 10;
 const SEATS: usize = 10_000;
 /// Locks by which requests of one player to begin games take turns; players share them by chance.
 const TURNS: usize = 64;
+/// The mode of a wish that names none.
+const QUICK: &str = "quick";
 /// Codes from here on are rooms' own.
 const ROOM_CODES: u16 = 4300;
 
@@ -43,6 +51,7 @@ pub(crate) struct RoomTables {
     /// The kind of a wish that names none.
     kind: Option<String>,
     seats: Mutex<HashMap<(RoomId, Sitter), Cell>>,
+    ended: Arc<Ended>,
     turns: [tokio::sync::Mutex<()>; TURNS],
     hasher: RandomState,
     stop: watch::Sender<bool>,
@@ -75,6 +84,7 @@ impl RoomTables {
             node,
             kind,
             seats: Mutex::default(),
+            ended: Arc::default(),
             turns: std::array::from_fn(|_| tokio::sync::Mutex::new(())),
             hasher: RandomState::new(),
             stop: watch::Sender::new(false),
@@ -108,8 +118,12 @@ impl RoomTables {
 
     /// The seat of a player as this process knows it, also one that ended a moment ago.
     fn known(&self, room: &RoomId, sitter: Sitter) -> Option<Arc<SeatHandle>> {
-        let seat = self.seats.lock().get(&(room.clone(), sitter))?.get().cloned()?;
-        (!seat.is_old()).then_some(seat)
+        self.last(room, sitter).filter(|seat| !seat.is_old())
+    }
+
+    /// The newest seat of a player in a room that this process remembers.
+    fn last(&self, room: &RoomId, sitter: Sitter) -> Option<Arc<SeatHandle>> {
+        self.seats.lock().get(&(room.clone(), sitter))?.get().cloned()
     }
 
     fn of_player(&self, who: &Identity) -> Vec<Arc<SeatHandle>> {
@@ -147,6 +161,7 @@ impl RoomTables {
             patience,
             one_game: patience == Patience::PLAYER,
             made_with: key,
+            ended: Arc::clone(&self.ended),
             stop: self.stop.subscribe(),
         })
         .await
@@ -207,8 +222,8 @@ impl RoomTables {
         })?;
         let now = seat.now();
         if !now.players.iter().any(|player| player.id == who.id.as_str()) {
-            // Rooms let everybody watch.
-            seat.leave();
+            // Rooms let everybody watch. A seat that is busy is left in time.
+            let _ = seat.leave().await;
             return Err(TableError::Full);
         }
         self.keep(room, who, &seat);
@@ -225,19 +240,25 @@ impl RoomTables {
 
     async fn begin(&self, who: &Identity, wish: Wish) -> Result<GameNow, TableError> {
         let _turn = self.turn(who).lock().await;
-        let quick = wish.mode.as_deref().is_none_or(|mode| mode == "quick");
-        for seat in self.of_player(who) {
-            let now = seat.now();
-            let asked = wish.key.is_some() && seat.made_with == wish.key;
-            if asked || (quick && wish.key.is_none() && now.stage == Stage::Waiting) {
-                seat.touch();
-                return Ok(GameNow::clone(&now));
-            }
-        }
-        self.check_room_for_more(who)?;
         let kind = wish.kind.as_ref().or(self.kind.as_ref());
         let kind = kind.ok_or_else(|| TableError::Invalid("this server has no games".to_owned()))?;
-        let mut options = json!({ "name": who.name, "mode": wish.mode.as_deref().unwrap_or("quick") });
+        let is_quick = |mode: Option<&str>| mode.is_none_or(|mode| mode == QUICK);
+        let quick = is_quick(wish.mode.as_deref());
+        let seats = self.of_player(who);
+        let asked = seats.iter().find(|seat| wish.key.as_ref().is_some_and(|key| seat.was_made_with(key)));
+        let waiting = || {
+            let waits = |now: &GameNow| {
+                now.stage == Stage::Waiting && now.kind == *kind && is_quick(now.mode.as_deref())
+            };
+            seats.iter().find(|seat| quick && waits(&seat.now()))
+        };
+        if let Some(seat) = asked.or_else(waiting) {
+            seat.touch();
+            seat.make_with(wish.key);
+            return Ok(GameNow::clone(&seat.now()));
+        }
+        self.check_room_for_more(who)?;
+        let mut options = json!({ "name": who.name, "mode": wish.mode.as_deref().unwrap_or(QUICK) });
         if let Some(level) = wish.level {
             options["level"] = level.into();
         }
@@ -263,6 +284,9 @@ impl RoomTables {
     }
 
     async fn look(&self, who: Option<&Identity>, id: &GameId) -> Result<Following, TableError> {
+        if let Some(over) = self.ended.get(id) {
+            return Ok(watch::channel(over).1);
+        }
         if let Some(seat) = who.and_then(|who| self.known(&id.room, sitter(who)))
             && seat.now().id.number == id.number
             && (!seat.has_ended() || seat.now().stage.is_over())
@@ -272,18 +296,41 @@ impl RoomTables {
             }
             return Ok(seat.following());
         }
-        let watcher = match self.known(&id.room, None).filter(|seat| seat.has_ended()) {
-            // Its room is gone, and what it was is perhaps not yet in the record store.
-            Some(seat) if seat.now().stage.is_over() && seat.now().id.number == id.number => seat,
-            _ => self.watcher(&id.room).await?,
+        let watcher = match self.watcher(&id.room).await {
+            Ok(watcher) => watcher,
+            Err(TableError::NotFound) => return Err(self.missing(&id.room).await),
+            Err(error) => return Err(error),
         };
-        if watcher.now().id.number != id.number {
-            return Err(TableError::NotFound);
+        match watcher.now().id.number.cmp(&id.number) {
+            Cmp::Less => return Err(TableError::NotFound),
+            Cmp::Equal => {}
+            // It was played, and its room has still to tell it.
+            Cmp::Greater => {
+                return self.ended.get(id).map(|over| watch::channel(over).1).ok_or(TableError::Unavailable);
+            }
         }
         if let Some(who) = who.filter(|who| watcher.misses(who.id.as_str())) {
-            return Ok(self.seat(who, &id.room).await?.following());
+            match self.seat(who, &id.room).await {
+                Ok(seat) => return Ok(seat.following()),
+                // It was given up meanwhile.
+                Err(TableError::NotAPlayer) => {}
+                Err(TableError::NotFound) => return Err(self.missing(&id.room).await),
+                Err(error) => return Err(error),
+            }
         }
         Ok(watcher.following())
+    }
+
+    /// Why a room was not found.
+    async fn missing(&self, room: &RoomId) -> TableError {
+        match self.node.is_listed(room).await {
+            Ok(false) => TableError::NotFound,
+            Ok(true) => TableError::Unavailable,
+            Err(error) => {
+                tracing::debug!(room.id = %room, %error, "the directory did not say whether a room is there");
+                TableError::Unavailable
+            }
+        }
     }
 }
 
@@ -309,10 +356,13 @@ impl Tables for RoomTables {
         key: Option<String>,
     ) -> BoxFuture<'a, Result<GameNow, TableError>> {
         Box::pin(async move {
-            // A game that ended a moment ago may be asked again for what it answered.
-            let ended = self.known(&id.room, sitter(who)).filter(|seat| seat.has_ended());
-            if let Some(answer) = ended.and_then(|seat| seat.answered(id.number, &played, key.as_deref())) {
+            // A game that is over may be asked again for what it answered.
+            let seat = self.last(&id.room, sitter(who)).filter(|seat| seat.has_ended());
+            if let Some(answer) = seat.and_then(|seat| seat.answered(id.number, &played, key.as_deref())) {
                 return Ok(answer);
+            }
+            if self.ended.get(id).is_some() {
+                return Err(TableError::Over);
             }
             self.seat(who, &id.room).await?.play(id.number, &played, key).await
         })
@@ -324,6 +374,9 @@ impl Tables for RoomTables {
         id: &'a GameId,
     ) -> BoxFuture<'a, Result<GameNow, TableError>> {
         Box::pin(async move {
+            if self.ended.get(id).is_some() {
+                return Err(TableError::Over);
+            }
             let seat = self.seat(who, &id.room).await?;
             match seat.now().id.number == id.number {
                 true if seat.now().stage.is_over() => Err(TableError::Over),

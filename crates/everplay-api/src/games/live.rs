@@ -9,7 +9,8 @@
 //! What is told is what rooms have told: a socket that comes late, or reads slowly, sees fewer steps and the same game.
 //! Who acts proves who it is each time, with the token of the handshake or of `authenticate`.
 
-use super::{Following, Game, GameNow, GameServices, Stage, game_id};
+use super::play::{forfeit_in, play_in};
+use super::{Following, Game, GameNow, GameServices, Stage, find, game_id};
 use crate::error::timestamp;
 use crate::identity::bearer;
 use crate::{ApiError, Caller, MaybePlayer, Path};
@@ -64,7 +65,7 @@ pub(super) async fn live(
     let upgrade = upgrade.map_err(|_| {
         ApiError::new(StatusCode::UPGRADE_REQUIRED, "UPGRADE_REQUIRED", "this is a WebSocket")
     })?;
-    let following = services.tables.follow(who.0.as_ref(), &id).await?;
+    let following = find(&services, who.0.as_ref(), &id).await?;
     let token = bearer(&headers).map(str::to_owned);
     let upgrade = upgrade.max_message_size(MESSAGE).max_frame_size(MESSAGE);
     Ok(upgrade.on_upgrade(move |socket| async move {
@@ -232,21 +233,21 @@ impl Live {
                 self.token = Some(token);
                 let who = self.identity().await?;
                 // Who plays is in the seat again.
-                drop(self.services.tables.follow(Some(&who), &self.id).await?);
+                drop(find(&self.services, Some(&who), &self.id).await?);
                 return Ok(json!({ "userId": who.id, "name": who.name }));
             }
             "make_move" => {
                 let Move { position, key } = serde_json::from_value(data).map_err(|_| misfit())?;
                 let who = self.identity().await?;
-                self.services.tables.play(&who, &self.id, position, key).await?
+                play_in(&self.services, &who, &self.id, position, key).await?
             }
             "abandon_game" => {
                 let who = self.identity().await?;
-                self.services.tables.forfeit(&who, &self.id).await?
+                Arc::new(forfeit_in(&self.services, &who, &self.id).await?)
             }
             "get_game_state" => {
-                let following = self.services.tables.follow(self.who.as_ref(), &self.id).await?;
-                GameNow::clone(&following.borrow())
+                let following = find(&self.services, self.who.as_ref(), &self.id).await?;
+                Arc::clone(&following.borrow())
             }
             _ => return Err(ApiError::invalid_field("type", "there is no such type")),
         };

@@ -1,16 +1,21 @@
 //! Playing over HTTP: each request that changes something may be repeated under its `Idempotency-Key`.
 
-use super::{Game, GameServices, TableError, Wish, game_id, side};
+use super::{Game, GameNow, GameServices, TableError, Wish, find, game_id};
 use crate::{ApiError, Json, Path, Player};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use everplay_types::RoomId;
+use everplay_records::GameId;
+use everplay_types::Identity;
 use serde::Deserialize;
 use serde_json::Value;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Bytes of a key.
 const KEY_LENGTH: usize = 128;
+/// Seconds for a move, with a clock.
+const MOVE_SECONDS: RangeInclusive<u32> = 5..=300;
 
 /// A game that is wanted.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -22,7 +27,8 @@ pub(super) struct NewGame {
     mode: Option<String>,
     /// Of the computer: `easy`, `medium` or `perfect`. Default `medium`.
     level: Option<String>,
-    /// Seconds for each move; 0: no clock. The default is the game's.
+    /// Seconds for each move, 5 to 300, or 0 for no clock, which `quick` does not allow. The default is the game's. Who joins a
+    /// game plays by the clock of who began it.
     move_seconds: Option<u32>,
 }
 
@@ -45,7 +51,7 @@ fn key_of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 
 /// Begin a game
 ///
-/// Who waits for a quick game already gets that one.
+/// Who waits for a quick game of that kind already gets that one.
 #[utoipa::path(
     post, path = "/games", tag = "games", operation_id = "createGame", security(("bearer" = [])),
     params(("Idempotency-Key" = Option<String>, Header, description = "Names the request: repeated, it gets the same game")),
@@ -58,6 +64,13 @@ pub(super) async fn create(
     headers: HeaderMap,
     Json(wanted): Json<NewGame>,
 ) -> Result<(StatusCode, Json<Game>), ApiError> {
+    // A game that is joined does not look at it, so it is looked at here.
+    let quick = wanted.mode.as_deref().is_none_or(|mode| mode == "quick");
+    let allowed = |seconds: &u32| MOVE_SECONDS.contains(seconds) || (*seconds == 0 && !quick);
+    if !wanted.move_seconds.iter().all(allowed) {
+        let message = "the time for a move is 5 to 300 seconds, or 0 for no clock unless the game is quick";
+        return Err(ApiError::invalid_field("moveSeconds", message));
+    }
     let wish = Wish {
         kind: wanted.game,
         mode: wanted.mode,
@@ -80,9 +93,17 @@ pub(super) async fn join(
     Player(who): Player,
     Path(id): Path<String>,
 ) -> Result<Json<Game>, ApiError> {
-    let room: RoomId = game_id(&id)?.room;
-    let now = services.tables.join(&who, &room).await?;
-    Ok(Json(Game::now(&now, Some(&who))))
+    let id = game_id(&id)?;
+    let error = match services.tables.join(&who, &id.room).await {
+        Ok(now) => return Ok(Json(Game::now(&now, Some(&who)))),
+        Err(error) => error,
+    };
+    if error != TableError::NotFound {
+        return Err(error.into());
+    }
+    // The room is gone, or on its way to another server.
+    let is_over = find(&services, Some(&who), &id).await?.borrow().stage.is_over();
+    Err(if is_over { TableError::Over } else { TableError::Unavailable }.into())
 }
 
 async fn moved(
@@ -93,23 +114,71 @@ async fn moved(
     NewMove { played }: NewMove,
 ) -> Result<Json<Game>, ApiError> {
     let (id, key, who) = (game_id(id)?, key_of(headers)?, who.0);
-    match services.tables.play(&who, &id, played.clone(), key).await {
-        Ok(now) => Ok(Json(Game::now(&now, Some(&who)))),
-        // The room may be over and gone, or its player gone from it.
-        Err(error @ (TableError::NotFound | TableError::NotAPlayer)) => {
-            let Some(kept) = services.games.game(&who.customer, &id).await? else { return Err(error.into()) };
-            let side = side(&kept.game.players, Some(&who)).ok_or(TableError::NotAPlayer)?;
-            let last = kept.moves.last().is_some_and(|last| last.mark == side && last.played == played);
-            // The move that ended the game: its answer may have been lost.
-            if last { Ok(Json(Game::kept(kept, Some(&who)))) } else { Err(TableError::Over.into()) }
+    let now = play_in(&services, &who, &id, played, key).await?;
+    Ok(Json(Game::now(&now, Some(&who))))
+}
+
+/// Plays a move. One that was played under a key is not refused when it is repeated after the end: its answer may have
+/// been lost.
+pub(super) async fn play_in(
+    services: &GameServices,
+    who: &Identity,
+    id: &GameId,
+    played: Value,
+    key: Option<String>,
+) -> Result<Arc<GameNow>, ApiError> {
+    let repeated = key.as_ref().map(|_| played.clone());
+    let error = match services.tables.play(who, id, played, key).await {
+        Ok(now) => return Ok(Arc::new(now)),
+        Err(error) => error,
+    };
+    let (now, side) = ended(services, who, id, error).await?;
+    match repeated {
+        Some(played) if now.has_played(side, &played) => Ok(now),
+        _ => Err(TableError::Over.into()),
+    }
+}
+
+/// Gives a game up.
+pub(super) async fn forfeit_in(
+    services: &GameServices,
+    who: &Identity,
+    id: &GameId,
+) -> Result<GameNow, ApiError> {
+    match services.tables.forfeit(who, id).await {
+        Ok(now) => Ok(now),
+        Err(error) => {
+            ended(services, who, id, error).await?;
+            Err(TableError::Over.into())
         }
-        Err(error) => Err(error.into()),
+    }
+}
+
+/// The game that could not be played, with the asker's side, if that is because it is over: then the room is perhaps
+/// gone, or its player gone from it. Errors: it is not over, or not the asker's.
+async fn ended(
+    services: &GameServices,
+    who: &Identity,
+    id: &GameId,
+    error: TableError,
+) -> Result<(Arc<GameNow>, usize), ApiError> {
+    if !matches!(error, TableError::NotFound | TableError::NotAPlayer | TableError::Over) {
+        return Err(error.into());
+    }
+    let now = Arc::clone(&find(services, Some(who), id).await?.borrow());
+    match now.side(&who.id) {
+        None => Err(TableError::NotAPlayer.into()),
+        Some(side) if now.stage.is_over() => Ok((now, side)),
+        // The seat was not found and the game is there: on its way to another server.
+        Some(_) if error == TableError::NotFound => Err(TableError::Unavailable.into()),
+        Some(_) => Err(error.into()),
     }
 }
 
 /// Play a move
 ///
-/// A move that is repeated under its key is played once and answered the same.
+/// A move that is repeated under its key is played once and answered the same. A move that the position does not allow is
+/// answered `INVALID_MOVE`, with `gameId`, `position` (row and column), `currentBoard` and `roomCode` as `details`.
 #[utoipa::path(
     put, path = "/games/{id}/moves", tag = "games", operation_id = "playMove", security(("bearer" = [])),
     params(
@@ -117,7 +186,10 @@ async fn moved(
         ("Idempotency-Key" = Option<String>, Header, description = "Names the move"),
     ),
     request_body = NewMove,
-    responses((status = 200, description = "The game as it is after the move", body = Game))
+    responses(
+        (status = 200, description = "The game as it is after the move", body = Game),
+        (status = 409, description = "`INVALID_MOVE`, `MOVE_REFUSED` or `GAME_OVER`", body = crate::ErrorEnvelope),
+    )
 )]
 pub(super) async fn play(
     State(services): State<GameServices>,
@@ -139,7 +211,10 @@ pub(super) async fn play(
         ("Idempotency-Key" = Option<String>, Header, description = "Names the move"),
     ),
     request_body = NewMove,
-    responses((status = 200, description = "The game as it is after the move", body = Game))
+    responses(
+        (status = 200, description = "The game as it is after the move", body = Game),
+        (status = 409, description = "`INVALID_MOVE`, `MOVE_REFUSED` or `GAME_OVER`", body = crate::ErrorEnvelope),
+    )
 )]
 pub(super) async fn play_by_post(
     State(services): State<GameServices>,
@@ -164,14 +239,6 @@ pub(super) async fn forfeit(
     Player(who): Player,
     Path(id): Path<String>,
 ) -> Result<Json<Game>, ApiError> {
-    let id = game_id(&id)?;
-    match services.tables.forfeit(&who, &id).await {
-        Ok(now) => Ok(Json(Game::now(&now, Some(&who)))),
-        Err(error @ (TableError::NotFound | TableError::NotAPlayer)) => {
-            let kept = services.games.game(&who.customer, &id).await?.ok_or(error)?;
-            side(&kept.game.players, Some(&who)).ok_or(TableError::NotAPlayer)?;
-            Err(TableError::Over.into())
-        }
-        Err(error) => Err(error.into()),
-    }
+    let now = forfeit_in(&services, &who, &game_id(&id)?).await?;
+    Ok(Json(Game::now(&now, Some(&who))))
 }

@@ -1,8 +1,9 @@
 //! The port: games that are on. Implemented by whoever runs rooms.
 
+use super::rows;
 use crate::{ApiError, BoxFuture};
 use axum::http::StatusCode;
-use everplay_records::{GameId, GamePlayer};
+use everplay_records::{GameId, GamePlayer, GameStatus, PlayedGame};
 use everplay_types::{Identity, RoomId};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -35,6 +36,49 @@ pub struct GameNow {
     pub created_at: u64,
     /// When this server heard of it last. Milliseconds since 1970.
     pub updated_at: u64,
+    /// What its room is for, in the words of a wish; None when the kind does not tell.
+    pub mode: Option<String>,
+}
+
+impl From<PlayedGame> for GameNow {
+    fn from(PlayedGame { id, game, .. }: PlayedGame) -> Self {
+        let side = |winner: &str| match winner.strip_prefix("player") {
+            Some(at) => game.players.get(at.parse::<usize>().ok()?.checked_sub(1)?),
+            None => None,
+        };
+        GameNow {
+            id,
+            kind: game.kind,
+            stage: match game.status {
+                GameStatus::Active => Stage::Active,
+                GameStatus::Completed => Stage::Completed,
+                GameStatus::Forfeited => Stage::Forfeited,
+            },
+            winner: game.winner.as_deref().and_then(side).map(|player| player.mark.clone()),
+            players: game.players,
+            board: game.board,
+            turn: game.current_player,
+            reason: game.reason,
+            moves: game.moves,
+            clock: None,
+            created_at: game.created_at,
+            updated_at: game.updated_at,
+            mode: None,
+        }
+    }
+}
+
+impl GameNow {
+    /// Whether this account plays in it, and which side.
+    pub(super) fn side(&self, account: &str) -> Option<usize> {
+        self.players.iter().position(|player| player.id == account && !player.computer)
+    }
+
+    /// Whether this side has played this.
+    pub(super) fn has_played(&self, side: usize, played: &Value) -> bool {
+        let sides = self.players.len().max(1);
+        self.moves.iter().enumerate().any(|(at, known)| at % sides == side && known == played)
+    }
 }
 
 /// Where a game stands.
@@ -86,15 +130,26 @@ pub struct Wish {
 }
 
 /// Why there is no such game, or nothing happened in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum TableError {
-    /// No room of that id, or not that game in it.
+    /// No room of that id, or not that game in it. What a room that ended has still to tell was told.
     NotFound,
     /// The asker has no seat in it.
     NotAPlayer,
     /// It is over.
     Over,
-    /// The room refused, with its own code.
+    /// The position does not allow the move, whoever is to move.
+    InvalidMove {
+        /// See the room's page.
+        code: u16,
+        /// For people.
+        message: String,
+        /// What was to be played.
+        played: Value,
+        /// The position.
+        now: Box<GameNow>,
+    },
+    /// The room refused for another reason, with its own code.
     Refused {
         /// See the room's page.
         code: u16,
@@ -107,7 +162,7 @@ pub enum TableError {
     Full,
     /// The asker sits in so many games already.
     TooMany(usize),
-    /// The room, or the server, cannot answer now.
+    /// The room, or the server, cannot answer now; also when the room has ended and is about to be forgotten.
     Unavailable,
 }
 
@@ -119,6 +174,18 @@ impl From<TableError> for ApiError {
                 ApiError::new(StatusCode::FORBIDDEN, "NOT_A_PLAYER", "you do not play in this game")
             }
             TableError::Over => ApiError::conflict("GAME_OVER", "the game is over"),
+            TableError::InvalidMove { code, message, played, now } => {
+                let board = rows(now.board);
+                // Boards are numbered by rows. What is no number names no cell.
+                let side = board.first().map_or(1, Vec::len).max(1) as u64;
+                let position = played.as_u64().map(|cell| [cell / side, cell % side]);
+                ApiError::conflict("INVALID_MOVE", message).details(json!({
+                    "gameId": now.id.to_string(),
+                    "position": position,
+                    "currentBoard": board,
+                    "roomCode": code,
+                }))
+            }
             TableError::Refused { code, message } => {
                 ApiError::conflict("MOVE_REFUSED", message).details(json!({ "roomCode": code }))
             }
@@ -159,7 +226,7 @@ pub trait Tables: Send + Sync + 'static {
     fn forfeit<'a>(&'a self, who: &'a Identity, id: &'a GameId)
     -> BoxFuture<'a, Result<GameNow, TableError>>;
 
-    /// Follows a game that is on. A player who asks is back in the seat.
+    /// Follows a game that is on, or ended a moment ago. A player who asks is back in the seat.
     fn follow<'a>(
         &'a self,
         who: Option<&'a Identity>,

@@ -11,6 +11,7 @@
 //! Always holds: one request for the game at a time; a player's request that was under way when the room moved is sent
 //! again, as it was.
 
+use super::ended::Ended;
 use crate::inside::{Got, Inside};
 use everplay_api::games::{Following, GameNow, Stage, TableError};
 use everplay_node::Handle;
@@ -30,10 +31,16 @@ use tokio::time::{Instant, sleep};
 
 /// Requests of players that wait; more are answered as unavailable.
 const REQUESTS: usize = 16;
+/// Codes by which rooms say that the position does not allow the move: there is no such place, and it is taken.
+const NOT_ALLOWED: [u16; 2] = [4300, 4301];
 /// How long a room may take for a request: as long as it takes another node to have the room.
 const ANSWER: Duration = Duration::from_secs(8);
+/// How long a room may take to let a player go.
+const LEAVING: Duration = Duration::from_secs(2);
 /// How long a seat is sought again. Rooms hold it for a minute.
 const SEEKING: Duration = Duration::from_secs(60);
+/// Keys under which one waiting game is asked for, that are remembered.
+const KEYS: usize = 16;
 /// Between two attempts.
 const KNOCK: Duration = Duration::from_millis(100);
 /// Between two looks at who still wants the seat.
@@ -59,10 +66,11 @@ pub(super) struct SeatHandle {
     requests: mpsc::Sender<Ask>,
     view: Following,
     shared: Arc<Shared>,
-    /// Under which key the game was asked for.
-    pub(super) made_with: Option<String>,
+    /// Under which keys the game was asked for.
+    made_with: Mutex<Vec<String>>,
     /// What was answered under which key, for as long as this seat is known.
     answers: Mutex<HashMap<String, (Value, GameNow)>>,
+    ended: Arc<Ended>,
 }
 
 struct Shared {
@@ -74,8 +82,15 @@ struct Shared {
 }
 
 enum Ask {
-    Request { ty: &'static str, payload: Vec<u8>, answer: oneshot::Sender<Result<Told, TableError>> },
-    Leave,
+    Request {
+        ty: &'static str,
+        payload: Vec<u8>,
+        answer: oneshot::Sender<Result<Told, TableError>>,
+    },
+    /// Says when the room has taken the seat back.
+    Leave {
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// What the room tells; see docs/games.md. Empty answers are for requests that have none.
@@ -100,6 +115,8 @@ struct Told {
     moves: Vec<Value>,
     #[serde(default)]
     clock: Option<u64>,
+    #[serde(default)]
+    mode: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -133,18 +150,28 @@ pub(super) struct Opening {
     /// Leaves once the game is over.
     pub(super) one_game: bool,
     pub(super) made_with: Option<String>,
+    /// Where it tells how the game ended.
+    pub(super) ended: Arc<Ended>,
     pub(super) stop: watch::Receiver<bool>,
 }
 
 impl SeatHandle {
     /// Takes the reserved seat; answers once the game was told.
     pub(super) async fn open(opening: Opening) -> Result<Arc<Self>, OpenError> {
-        let Opening { patience, one_game, made_with, mut stop, .. } = opening;
-        let mut seat =
-            Seat::new(opening.node, opening.kind, opening.room, opening.session, opening.created_at);
+        let (patience, one_game) = (opening.patience, opening.one_game);
+        let (made_with, mut stop) = (opening.made_with.clone(), opening.stop.clone());
+        let ended = Arc::clone(&opening.ended);
+        let mut seat = Seat::new(opening);
         seat.attach().await.map_err(|_| OpenError::Unavailable)?;
         let first = tokio::time::timeout(ANSWER, seat.first()).await;
-        let first = first.map_err(|_| OpenError::Unavailable)??;
+        let first = match first.unwrap_or(Err(OpenError::Unavailable)) {
+            Ok(first) => first,
+            Err(error) => {
+                // A seat that is not held does not wait for its player, nor its room for the seat.
+                seat.give_back().await;
+                return Err(error);
+            }
+        };
         let shared = Arc::clone(&seat.shared);
         let (sender, view) = watch::channel(Arc::new(first));
         let (requests, asked) = mpsc::channel(REQUESTS);
@@ -152,7 +179,8 @@ impl SeatHandle {
             seat.run(sender, asked, &mut stop, patience, one_game).await;
             seat.shared.ended.store(true, Ordering::Release);
         });
-        Ok(Arc::new(Self { requests, view, shared, made_with, answers: Mutex::default() }))
+        let made_with = Mutex::new(made_with.into_iter().collect());
+        Ok(Arc::new(Self { requests, view, shared, made_with, ended, answers: Mutex::default() }))
     }
 
     /// Whether it is held no longer.
@@ -168,6 +196,21 @@ impl SeatHandle {
     /// Somebody wants it.
     pub(super) fn touch(&self) {
         *self.shared.used.lock() = Instant::now();
+    }
+
+    pub(super) fn was_made_with(&self, key: &str) -> bool {
+        self.made_with.lock().iter().any(|known| known == key)
+    }
+
+    /// The game is what was asked for under this key as well.
+    pub(super) fn make_with(&self, key: Option<String>) {
+        let mut keys = self.made_with.lock();
+        if let Some(key) = key
+            && !keys.contains(&key)
+            && keys.len() < KEYS
+        {
+            keys.push(key);
+        }
     }
 
     pub(super) fn following(&self) -> Following {
@@ -195,10 +238,37 @@ impl SeatHandle {
             return Ok(answer);
         }
         let payload = serde_json::json!({ "game": number, "played": played, "key": key });
-        let told = self.ask("play", &payload).await?;
-        let now = GameNow::clone(&self.now()).with(told);
+        let now = match self.ask("play", &payload).await {
+            Ok(told) => GameNow::clone(&self.now()).with(told),
+            Err(TableError::Refused { code, message }) => {
+                return Err(self.refused(number, played, code, message).await);
+            }
+            Err(error) => return Err(error),
+        };
+        self.ended.see(&Arc::new(now.clone()));
         self.answers.lock().insert(key, (played.clone(), now.clone()));
         Ok(now)
+    }
+
+    /// Why the room refused a move, by what the game is now.
+    async fn refused(&self, number: u32, played: &Value, code: u16, message: String) -> TableError {
+        let now = match self.ask("game", &Value::Null).await {
+            Ok(told) => Arc::new(GameNow::clone(&self.now()).with(told)),
+            Err(_) => self.now(),
+        };
+        self.ended.see(&now);
+        if now.id.number > number || (now.id.number == number && now.stage.is_over()) {
+            TableError::Over
+        } else if NOT_ALLOWED.contains(&code) {
+            TableError::InvalidMove {
+                code,
+                message,
+                played: played.clone(),
+                now: Box::new(GameNow::clone(&now)),
+            }
+        } else {
+            TableError::Refused { code, message }
+        }
     }
 
     /// What was answered to the same request before.
@@ -212,7 +282,7 @@ impl SeatHandle {
     pub(super) async fn forfeit(&self) -> Result<GameNow, TableError> {
         let now = self.now();
         if now.stage == Stage::Waiting {
-            self.leave();
+            self.leave().await?;
             return Ok(GameNow {
                 stage: Stage::Abandoned,
                 turn: None,
@@ -220,7 +290,13 @@ impl SeatHandle {
                 ..GameNow::clone(&now)
             });
         }
-        self.ask("forfeit", &Value::Null).await?;
+        match self.ask("forfeit", &Value::Null).await {
+            Ok(_) => {}
+            Err(TableError::Refused { code, message }) => {
+                return Err(self.refused(now.id.number, &Value::Null, code, message).await);
+            }
+            Err(error) => return Err(error),
+        }
         let mut view = self.view.clone();
         let over = tokio::time::timeout(ANSWER, view.wait_for(|now| now.stage.is_over())).await;
         match over {
@@ -229,9 +305,11 @@ impl SeatHandle {
         }
     }
 
-    pub(super) fn leave(&self) {
-        // Without a place in the queue it is left when nobody has asked for it long enough.
-        let _ = self.requests.try_send(Ask::Leave);
+    /// Leaves the room. Errors: the seat is busy; it is left when nobody has asked for it long enough.
+    pub(super) async fn leave(&self) -> Result<(), TableError> {
+        let (done, left) = oneshot::channel();
+        self.requests.try_send(Ask::Leave { done }).map_err(|_| TableError::Unavailable)?;
+        left.await.map_err(|_| TableError::Unavailable)
     }
 
     async fn ask(&self, ty: &'static str, payload: &Value) -> Result<Told, TableError> {
@@ -289,12 +367,18 @@ impl With for GameNow {
             clock: told.clock,
             created_at: self.created_at,
             updated_at: wall(),
+            mode: told.mode,
         }
     }
 }
 
 fn wall() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// The process lets go of all seats, or is over.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// The room is not here, and was not to be found.
@@ -318,6 +402,7 @@ struct Seat {
     next: u32,
     refused: Option<Refused>,
     shared: Arc<Shared>,
+    ended: Arc<Ended>,
 }
 
 /// What a frame came to.
@@ -329,7 +414,8 @@ enum Came {
 }
 
 impl Seat {
-    fn new(node: Handle, kind: String, room: RoomId, session: SessionId, created_at: u64) -> Self {
+    fn new(opening: Opening) -> Self {
+        let Opening { node, kind, room, session, created_at, ended, .. } = opening;
         let blank = GameNow {
             id: GameId { room: room.clone(), number: 1 },
             kind,
@@ -343,6 +429,7 @@ impl Seat {
             clock: None,
             created_at,
             updated_at: created_at,
+            mode: None,
         };
         let shared = Shared {
             used: Mutex::new(Instant::now()),
@@ -359,6 +446,7 @@ impl Seat {
             next: 0,
             refused: None,
             shared: Arc::new(shared),
+            ended,
         }
     }
 
@@ -385,7 +473,9 @@ impl Seat {
     fn tell(&mut self, told: Told) -> GameNow {
         let absent = told.players.iter().filter(|side| !side.connected && !side.computer);
         *self.shared.absent.lock() = absent.filter_map(|side| side.user.clone()).collect();
-        self.blank.clone().with(told)
+        let now = self.blank.clone().with(told);
+        self.ended.see(&Arc::new(now.clone()));
+        now
     }
 
     async fn run(
@@ -409,14 +499,17 @@ impl Seat {
                         self.request(Pending { ty, payload, answer });
                         Came::Nothing
                     }
-                    Some(Ask::Leave) => {
+                    Some(Ask::Leave { done }) => {
+                        self.give_back().await;
                         view.send_modify(|now| {
                             if now.stage == Stage::Waiting {
                                 let abandoned = Stage::Abandoned;
                                 *now = Arc::new(GameNow { stage: abandoned, turn: None, ..GameNow::clone(now) });
                             }
                         });
-                        return self.inside.leave();
+                        // Who asked may not wait for it.
+                        let _ = done.send(());
+                        return;
                     }
                     // The server is gone without a word; so are its sockets.
                     None => return,
@@ -431,7 +524,7 @@ impl Seat {
                     }
                     Came::Nothing
                 }
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = stopped(stop) => return,
             };
             match came {
                 Came::Game(told) => {
@@ -448,7 +541,7 @@ impl Seat {
                     self.inside.hang_up();
                     let back = tokio::select! {
                         back = self.come_back(code) => back,
-                        _ = stop.wait_for(|stop| *stop) => return,
+                        () = stopped(stop) => return,
                     };
                     if back.is_err() {
                         return;
@@ -457,6 +550,13 @@ impl Seat {
                 Came::Nothing | Came::NoGame => {}
             }
         }
+    }
+
+    /// Leaves; whoever is answered afterwards does not find it in the room.
+    async fn give_back(&mut self) {
+        // A room that does not answer is told again, by the end of the connection.
+        let _ = tokio::time::timeout(LEAVING, self.inside.give_back()).await;
+        self.inside.leave();
     }
 
     /// Takes the seat again, unless it was taken away.

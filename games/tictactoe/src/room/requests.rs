@@ -40,6 +40,7 @@ pub(super) struct GameNow {
     moves: Vec<u8>,
     /// Milliseconds left for the move; none without a clock.
     clock: Option<u64>,
+    mode: String,
 }
 
 #[derive(Serialize)]
@@ -141,7 +142,8 @@ impl TicTacToe {
         let side = self.players.get(client.session_id().as_str());
         let due = self.clock_timer.and_then(|timer| cx.due(TimerId(timer))).filter(|_| last);
         GameNow {
-            game: self.game.max(1),
+            // Who waits, waits for the next one.
+            game: self.game + u32::from(status == "waiting"),
             status,
             players: self.sides(),
             you: side.and_then(|player| Mark::from_number(player.mark)).map(|mark| mark.to_string()),
@@ -151,6 +153,7 @@ impl TicTacToe {
             reason: if over { self.reason.clone() } else { String::new() },
             moves,
             clock: due.map(|due| due.since(cx.now()).as_millis() as u64),
+            mode: self.mode.clone(),
         }
     }
 
