@@ -7,7 +7,7 @@ mod staff;
 
 use crate::{Authenticate, BoxFuture, Rejected};
 use everplay_accounts::{Accounts, Principal, Unverified};
-use everplay_types::timestamp;
+use everplay_types::{Identity, timestamp};
 use utoipa_axum::router::OpenApiRouter;
 
 pub use own::{Account, AccountLogin};
@@ -30,6 +30,10 @@ impl Authenticate for Accounts {
                 Unverified::Unavailable => Rejected::Unavailable,
             })
         })
+    }
+
+    fn believe(&self, bearer: &str) -> Option<Identity> {
+        Accounts::believe(self, bearer)
     }
 }
 

@@ -6,13 +6,62 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use everplay_accounts::{Permission, Principal};
 use everplay_types::Identity;
+use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Finds out whose a bearer token or key is. Implemented by the account services, and by tests.
 pub trait Authenticate: Send + Sync + 'static {
     /// Errors: [`Rejected`]; what is not known for certain is rejected.
     fn authenticate<'a>(&'a self, bearer: &'a str) -> BoxFuture<'a, Result<Principal, Rejected>>;
+
+    /// Whose it is by what is known at once, for reading while nobody can be asked. None: nobody's, for all we know.
+    fn believe(&self, _bearer: &str) -> Option<Identity> {
+        None
+    }
+}
+
+/// Who only reads waits this long for the account store: what anybody may see is shown without it.
+const GLANCE: Duration = Duration::from_millis(500);
+
+/// While it does not answer, they wait this long: what is remembered of it is answered at once.
+const GLIMPSE: Duration = Duration::from_millis(20);
+
+/// For so long, until one waits longer again.
+const REST: Duration = Duration::from_secs(1);
+
+/// Finds out who asks, without waiting long for a store that is away where that can be helped.
+pub(crate) struct Asking {
+    authenticate: Arc<dyn Authenticate>,
+    rests_until: Mutex<Option<Instant>>,
+}
+
+impl Asking {
+    pub(crate) fn new(authenticate: Arc<dyn Authenticate>) -> Self {
+        Self { authenticate, rests_until: Mutex::default() }
+    }
+
+    /// Whose `token` it is. Who only `reads` may be believed.
+    pub(crate) async fn who(&self, token: &str, reads: bool) -> Who {
+        let asked = self.authenticate.authenticate(token);
+        if !reads {
+            return asked.await.map_or_else(Who::Rejected, Who::Known);
+        }
+        let rests = self.rests_until.lock().is_some_and(|until| Instant::now() < until);
+        let answer = tokio::time::timeout(if rests { GLIMPSE } else { GLANCE }, asked).await;
+        match answer {
+            Ok(Ok(principal)) => Who::Known(principal),
+            Ok(Err(Rejected::Invalid)) => Who::Rejected(Rejected::Invalid),
+            Ok(Err(Rejected::Unavailable)) | Err(_) => {
+                if !rests {
+                    *self.rests_until.lock() = Some(Instant::now() + REST);
+                }
+                self.authenticate.believe(token).map_or(Who::Rejected(Rejected::Unavailable), Who::Believed)
+            }
+        }
+    }
 }
 
 /// Why a token says nothing.
@@ -40,6 +89,8 @@ pub enum Who {
     Nobody,
     /// Something that proves nothing.
     Rejected(Rejected),
+    /// Something that would prove this if the store could be asked; only of who reads.
+    Believed(Identity),
     /// Something that proves this.
     Known(Principal),
 }
@@ -50,6 +101,7 @@ impl Who {
         match self {
             Who::Known(principal) => Ok(principal),
             Who::Rejected(rejected) => Err((*rejected).into()),
+            Who::Believed(_) => Err(Rejected::Unavailable.into()),
             Who::Nobody => Err(ApiError::unauthenticated()),
         }
     }
@@ -91,7 +143,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Player {
 }
 
 /// The player who asks, if one does. A token that is not valid is refused all the same: who believes to be signed in
-/// should not be served as a stranger.
+/// should not be served as a stranger. While the account store is away a token is believed by its signature, and one that
+/// cannot be (a server's key) is a stranger's: what anybody may see does not depend on that store.
 #[derive(Debug, Clone)]
 pub struct MaybePlayer(pub Option<Identity>);
 
@@ -100,7 +153,8 @@ impl<S: Send + Sync> FromRequestParts<S> for MaybePlayer {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         match who(parts) {
-            Who::Nobody => Ok(MaybePlayer(None)),
+            Who::Nobody | Who::Rejected(Rejected::Unavailable) => Ok(MaybePlayer(None)),
+            Who::Believed(identity) => Ok(MaybePlayer(Some(identity.clone()))),
             who => match who.principal()? {
                 Principal::Player(identity) => Ok(MaybePlayer(Some(identity.clone()))),
                 Principal::Server(_) => Ok(MaybePlayer(None)),

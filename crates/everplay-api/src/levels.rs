@@ -45,7 +45,7 @@ fn level_schema() -> Object {
 pub struct Signals {
     /// Journals of rooms do not advance.
     pub journals_stand: bool,
-    /// A store beside the rooms is away or slow.
+    /// Something beside the rooms is away or slow, or a few rooms stand: in words for people.
     pub store_away: Option<&'static str>,
     /// This server does not get to its work in time.
     pub overloaded: bool,

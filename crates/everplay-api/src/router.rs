@@ -1,7 +1,7 @@
 //! Puts services together and wraps them in what all share.
 
 use crate::error::ApiError;
-use crate::identity::{Authenticate, Who, bearer};
+use crate::identity::{Asking, Authenticate, Who, bearer};
 use crate::levels::Levels;
 use crate::rate::{RatePolicy, Rates};
 use crate::{Caller, csrf, document, headers};
@@ -79,7 +79,7 @@ impl Api {
         let (services, _) = self.services.split_for_parts();
         let rates = Rates::new(layers.rates, layers.shared_rates);
         let shared = Arc::new(Shared {
-            authenticate: layers.authenticate,
+            asking: Asking::new(layers.authenticate),
             rates,
             levels: layers.levels,
             timeout: layers.timeout,
@@ -101,7 +101,7 @@ impl Api {
 }
 
 struct Shared {
-    authenticate: Arc<dyn Authenticate>,
+    asking: Asking,
     rates: Rates,
     levels: Levels,
     timeout: Duration,
@@ -119,16 +119,13 @@ async fn around(State(shared): State<Arc<Shared>>, mut request: Request, next: N
     };
     let who = match bearer(request.headers()) {
         None => Who::Nobody,
-        Some(token) => match shared.authenticate.authenticate(token).await {
-            Ok(principal) => Who::Known(principal),
-            Err(rejected) => Who::Rejected(rejected),
-        },
+        Some(token) => shared.asking.who(token, request.method().is_safe()).await,
     };
     let (key, limit) = match &who {
-        Who::Known(Principal::Player(identity)) if !identity.guest => {
+        Who::Known(Principal::Player(identity)) | Who::Believed(identity) if !identity.guest => {
             (format!("account {} {}", identity.customer, identity.id), shared.rates.account())
         }
-        Who::Known(Principal::Player(identity)) => {
+        Who::Known(Principal::Player(identity)) | Who::Believed(identity) => {
             (format!("guest {} {}", identity.customer, identity.id), shared.rates.guest())
         }
         Who::Known(Principal::Server(key)) => {

@@ -37,7 +37,8 @@ impl Mailer for Kept {
 
 impl Site {
     async fn open() -> Site {
-        Site::with(RatePolicy { account: 100_000, guest: 100_000, burst: 100_000 }).await
+        Site::with(RatePolicy { account: 100_000, guest: 100_000, burst: 100_000, ..RatePolicy::default() })
+            .await
     }
 
     async fn with(rates: RatePolicy) -> Site {
@@ -420,7 +421,7 @@ impl Site {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits_are_told_and_hold() {
-    let site = Site::with(RatePolicy { account: 40, guest: 20, burst: 1000 }).await;
+    let site = Site::with(RatePolicy { account: 40, guest: 20, burst: 1000, ..RatePolicy::default() }).await;
     let in_ = site.register("ada@example.com").await;
     let mut statuses = Vec::new();
     for _ in 0..25 {

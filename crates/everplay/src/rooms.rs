@@ -1,6 +1,7 @@
 //! Joins the two halves that do not know each other: the gateway's port [`Rooms`], answered by a node.
 
 use crate::doors::Doors;
+use crate::levels::LiveProbe;
 use bytes::Bytes;
 use everplay_api::levels::{Coming, Levels};
 use everplay_api::{ApiError, Rates};
@@ -23,8 +24,8 @@ pub(crate) struct NodeRooms {
     pub(crate) public_address: Option<String>,
     /// Says whose token it is.
     pub(crate) doors: Arc<Doors>,
-    /// Whether Redis keeps the rooms.
-    pub(crate) redis: bool,
+    /// What is known of the Redis that keeps the rooms, if one does.
+    pub(crate) redis: Option<LiveProbe>,
     /// How much of the service there is.
     pub(crate) levels: Levels,
     /// How often one may ask for a seat.
@@ -122,8 +123,7 @@ impl Rooms for NodeRooms {
     }
 
     fn redis(&self) -> Option<bool> {
-        // A room whose journal does not advance stands still: that is how a silent store is noticed.
-        self.redis.then(|| self.node.status().paused == 0)
+        self.redis.as_ref().map(|probe| !probe.is_away())
     }
 
     fn service(&self) -> Option<&'static str> {

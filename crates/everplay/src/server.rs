@@ -68,7 +68,7 @@ pub struct Stopped {
 pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
     let stores = stores::open(&config).await?;
     let mut services = Services::open(&config, &stores.live).await?;
-    let redis = config.uses_redis();
+    let redis = config.uses_redis().then(|| services.probe().clone());
     let options = everplay_node::Options {
         process_id: stores.process_id,
         customer: CustomerId::default(),

@@ -9,7 +9,7 @@ use crate::config::{Config, Stores};
 use crate::counting::Counting;
 use crate::doors::{self, Doors};
 use crate::leaderboard;
-use crate::levels;
+use crate::levels::{self, LiveProbe, Watched};
 use crate::line::PlainConnections;
 use crate::support::{Duties, Support};
 use crate::tables::RoomTables;
@@ -38,6 +38,8 @@ pub(crate) struct Services {
     counting: Counting,
     support: Support,
     levels: Levels,
+    live: Arc<dyn LiveStore>,
+    probe: LiveProbe,
     _duties: Duties,
     /// Set when the routes are made.
     tables: Option<Arc<RoomTables>>,
@@ -79,6 +81,8 @@ impl Services {
             counting,
             support,
             levels: Levels::default(),
+            live: Arc::clone(live),
+            probe: LiveProbe::default(),
             _duties: duties,
             tables: None,
             tasks,
@@ -100,6 +104,11 @@ impl Services {
         &self.levels
     }
 
+    /// What is known of the answers of the store of rooms.
+    pub(crate) fn probe(&self) -> &LiveProbe {
+        &self.probe
+    }
+
     /// What takes the events of rooms.
     pub(crate) fn events(&self) -> everplay_node::Events {
         self.counting.events(&self.accounts)
@@ -116,10 +125,16 @@ impl Services {
         let tables = Arc::new(RoomTables::new(node.clone(), first));
         self.tables = Some(Arc::clone(&tables));
         self.tasks.spawn(leaderboard::feed(node.clone(), self.counting.boards.clone()));
-        let (boards, records) = (self.counting.boards.clone(), Arc::clone(&self.counting.records));
         self.tasks.spawn(levels::tell_rooms(self.levels.clone(), node.clone()));
-        let (levels, accounts) = (self.levels.clone(), self.accounts.clone());
-        self.tasks.spawn(levels::watch(levels, accounts, node.clone(), boards, records));
+        let watched = Watched {
+            accounts: self.accounts.clone(),
+            node: node.clone(),
+            boards: self.counting.boards.clone(),
+            records: Arc::clone(&self.counting.records),
+            live: Arc::clone(&self.live),
+            probe: self.probe.clone(),
+        };
+        self.tasks.spawn(levels::watch(self.levels.clone(), watched));
         let authenticate: Arc<dyn Authenticate> = Arc::new(self.accounts.clone());
         let games = GameServices {
             games: self.counting.games.clone(),

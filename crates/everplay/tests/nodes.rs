@@ -1,5 +1,6 @@
 //! What the nodes of a cluster have in common over HTTP, on a real Redis and a real PostgreSQL: one budget of requests, and
-//! none refused because Redis is away; an operator's word; games that were played, and tickets.
+//! none refused because Redis is away; an operator's word; games that were played, and tickets; what is noticed and what is
+//! still read while a store is away.
 
 #[path = "../../everplay-live/tests/servers/mod.rs"]
 mod servers;
@@ -40,11 +41,15 @@ impl Room for Empty {
 }
 
 async fn node(redis: &Redis, postgres: &Postgres) -> Running {
+    node_with(redis, postgres, BUDGET).await
+}
+
+async fn node_with(redis: &Redis, postgres: &Postgres, rate_guest: u32) -> Running {
     let config = Config {
         port: 0,
         redis_url: StoreUrl(redis.url()),
         database_url: StoreUrl(postgres.url()),
-        rate_guest: BUDGET,
+        rate_guest,
         trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()],
         ..Config::default()
     };
@@ -231,4 +236,86 @@ async fn games_and_tickets_are_found_on_every_node_and_after_all_were_stopped() 
     for node in nodes {
         node.stop(Duration::from_secs(5)).await;
     }
+}
+
+/// Asks until the answer is as wanted, for half a minute.
+async fn until(client: &reqwest::Client, url: &str, wanted: impl Fn(u16, &Value) -> bool) {
+    let start = Instant::now();
+    loop {
+        let answer = client.get(url).send().await.unwrap();
+        let (status, body) = (answer.status().as_u16(), answer.json::<Value>().await.unwrap());
+        if wanted(status, &body) {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "{url}: {status} {body}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_redis_is_noticed_although_no_room_writes() {
+    let (mut redis, postgres) = (Redis::start(&[]), Postgres::start());
+    let node = node_with(&redis, &postgres, 100_000).await;
+    let url = format!("http://{}", node.address());
+    let client = reqwest::Client::new();
+    let health = format!("{url}/health");
+    until(&client, &health, |status, body| status == 200 && body["redis"] == "connected").await;
+    redis.kill();
+    until(&client, &health, |status, body| status == 503 && body["redis"] == "disconnected").await;
+    until(&client, &format!("{url}/status"), |_, told| told["level"] == "emergency").await;
+    let opened = client.post(format!("{url}/matchmake/create/empty")).json(&json!({})).send().await.unwrap();
+    assert_eq!(opened.status().as_u16(), 503);
+    // What needs no room is read, from any node that a balancer chooses.
+    for path in ["/health/ready", "/faq", "/leaderboard/global"] {
+        let answer = client.get(format!("{url}{path}")).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200, "{path}");
+    }
+    redis.restart();
+    until(&client, &health, |status, body| status == 200 && body["redis"] == "connected").await;
+    until(&client, &format!("{url}/status"), |_, told| told["level"] == "full").await;
+    node.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_signed_in_reads_on_while_postgresql_is_away() {
+    let (redis, mut postgres) = (Redis::start(&[]), Postgres::start());
+    let node = node_with(&redis, &postgres, 100_000).await;
+    let url = format!("http://{}", node.address());
+    let device = Device { agent: "test".into(), network: "local".into() };
+    let guest = async || node.accounts().guest(&CustomerId::default(), Value::Null, &device).await.unwrap();
+    let guests = [guest().await, guest().await];
+    let key = node.accounts().create_key(&guests[0].identity, "reader", &[Permission::AuditRead], None).await;
+    let key = key.unwrap().token;
+    let client = reqwest::Client::new();
+    let get = async |path: &str, token: &str| {
+        let began = Instant::now();
+        let answer = client.get(format!("{url}{path}")).bearer_auth(token).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap(), began.elapsed())
+    };
+    assert_eq!(get("/leaderboard/global", &guests[0].access_token).await.0, 200);
+    postgres.kill();
+    until(&client, &format!("{url}/leaderboard/global"), |_, board| board["stale"] == true).await;
+    // The second one was never asked about before.
+    for token in [&guests[0].access_token, &guests[1].access_token, &key] {
+        for path in ["/leaderboard/global", "/faq", "/status"] {
+            let (status, body, took) = get(path, token).await;
+            assert_eq!(status, 200, "{path}: {body}");
+            assert!(took < Duration::from_millis(2_500), "{path}: {took:?}");
+        }
+    }
+    let (status, told, _) = get("/leaderboard/global", &guests[1].access_token).await;
+    assert_eq!((status, &told["stale"]), (200, &json!(true)));
+    // What is one's own is not told on a signature alone, and one that is not ours is nobody's.
+    let (status, refused, _) = get("/account", &guests[1].access_token).await;
+    assert_eq!(status, 503, "{refused}");
+    let (status, refused, _) = get("/leaderboard/global", "eyJhbGciOiJFZERTQSJ9.e30.AAAA").await;
+    assert_eq!(status, 401, "{refused}");
+    until(&client, &format!("{url}/status"), |_, told| {
+        told["level"] == "limited" && told["message"].as_str().is_some_and(|why| why.contains("accounts"))
+    })
+    .await;
+    postgres.restart();
+    until(&client, &format!("{url}/status"), |_, told| told["level"] == "full").await;
+    assert_eq!(get("/account", &guests[1].access_token).await.0, 200);
+    node.stop(Duration::from_secs(5)).await;
 }

@@ -1,7 +1,9 @@
 //! Health for people and machines.
 //!
 //! `/health/live` says that the process answers, nothing else: a store that blinks must not get the process killed.
-//! `/health/ready` says whether players may come. `/__healthcheck` is Colyseus's.
+//! `/health/ready` says whether players may come to this server rather than to another: a store that all servers share is no
+//! part of it, since a balancer that took all of them out at once would close the sockets of rooms that only wait for it.
+//! `/__healthcheck` is Colyseus's.
 //!
 //! `/health` gives details. Its fields `status` and `redis`, and 503 when either is bad, are what servers of this kind
 //! answered before; a balancer may look at it, whoever restarts processes looks at `/health/live`.
