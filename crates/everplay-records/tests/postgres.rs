@@ -34,6 +34,14 @@ async fn version(store: &PostgresRecordStore, name: &str) -> Option<u64> {
     found.map(|item| item["version"].as_u64().unwrap())
 }
 
+/// What connections counted is published when they end.
+fn no_connection_is_left(server: &Postgres) {
+    servers::wait_until("no connection is left", || {
+        server.query("select count(*) from pg_stat_activity where application_name = 'everplay-records'")
+            == "0"
+    });
+}
+
 fn query(table: Table, index: Option<&'static str>, partition: &str) -> Query {
     Query {
         table,
@@ -58,8 +66,8 @@ async fn the_suite_on_postgresql() {
     suite::all(Arc::new(PostgresRecordStore::open(&url).await.unwrap())).await;
 }
 
-/// Many transactions over the same keys, each in an order of its own, that put, delete and check: none fails, none
-/// waits for another in a circle, and each happens whole.
+/// Many transactions over the same keys, each in an order of its own, that put and delete: none waits for another in a
+/// circle, and each happens whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_in_any_order_neither_fail_nor_mix() {
     const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -92,8 +100,13 @@ async fn transactions_in_any_order_neither_fail_nor_mix() {
                     order.reverse();
                 }
                 let tag = writer * ROUNDS + round;
-                let writes = order.into_iter().map(|at| write(at, tag, writer + round)).collect();
-                store.write(writes).await.unwrap();
+                let writes: Vec<_> = order.into_iter().map(|at| write(at, tag, writer + round)).collect();
+                let began = Instant::now();
+                // On a machine that is very slow some wait in vain.
+                while let Err(error) = store.write(writes.clone()).await {
+                    assert_eq!(error, WriteError::Store(StoreError::Throttled));
+                    assert!(began.elapsed() < Duration::from_secs(60), "it never gets its turn");
+                }
             }
         })
     });
@@ -111,6 +124,9 @@ async fn transactions_in_any_order_neither_fail_nor_mix() {
     assert!(tags.iter().all(|tag| *tag == tags[0]), "{tags:?}");
     let listed = stores[1].query(query(Table::Tickets, Some("CustomerTickets"), "default")).await.unwrap();
     assert_eq!(listed.items.len(), if tags[0].is_some() { 3 } else { 0 });
+    drop(stores);
+    no_connection_is_left(&server);
+    assert_eq!(server.query("select sum(deadlocks) from pg_stat_database"), "0");
 }
 
 /// Each puts its record only if the other's is not there: not both.
@@ -221,13 +237,9 @@ async fn lists_read_what_they_show() {
         let (scans, blocks) = text.split_once(' ').unwrap();
         (scans.parse::<u64>().unwrap(), blocks.parse::<u64>().unwrap())
     };
-    // Counts are published when a connection ends.
     let settled = async |store: Arc<PostgresRecordStore>| {
         drop(store);
-        servers::wait_until("no connection is left", || {
-            server.query("select count(*) from pg_stat_activity where application_name = 'everplay-records'")
-                == "0"
-        });
+        no_connection_is_left(&server);
         numbers()
     };
     let mut pages = Vec::new();
@@ -378,23 +390,21 @@ async fn a_held_record_is_busy_for_writers_only() {
     assert_eq!((version(&store, "b").await, version(&store, "c").await), (Some(4), Some(4)));
 }
 
-/// More calls than may wait are refused at once; the others are answered.
+/// More calls than may be under way are refused at once; the others are answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_that_wait_are_bounded() {
     let server = Postgres::start();
     let store = open(&server).await;
-    let calls: Vec<_> = (0..1124).map(|_| store.get(Table::Line, key("a"))).collect();
-    let mut refused = 0;
-    for call in calls.into_iter().rev() {
-        match call.await {
-            Ok(found) => assert_eq!(found, None),
-            Err(error) => {
-                assert_eq!(error, StoreError::Throttled);
-                refused += 1;
-            }
-        }
+    let mut calls: Vec<_> = (0..1124).map(|_| store.get(Table::Line, key("a"))).collect();
+    for beyond in calls.split_off(1024) {
+        assert_eq!(beyond.await, Err(StoreError::Throttled));
     }
-    assert_eq!(refused, 100);
+    for call in calls.drain(..8) {
+        assert_eq!(call.await, Ok(None));
+    }
+    // Those that nobody waits for any more make place.
+    drop(calls);
+    assert_eq!(version(&store, "a").await, None);
 }
 
 /// A commit that its standby does not confirm in time may have happened, and is settled by being repeated.
