@@ -8,8 +8,7 @@ use everplay_records::GameId;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How long they are known. The record store has a game within a second, unless it is away.
 const KNOWN: Duration = Duration::from_secs(60);
@@ -27,9 +26,24 @@ struct Games {
 }
 
 impl Games {
-    fn forget(&mut self) {
-        while self.since.front().is_some_and(|(since, _)| since.elapsed() > KNOWN || self.since.len() > MOST)
-        {
+    fn see(&mut self, game: &Arc<GameNow>, now: Instant) {
+        if !matches!(game.stage, Stage::Completed | Stage::Forfeited) {
+            return;
+        }
+        if self.games.insert(game.id.clone(), Arc::clone(game)).is_none() {
+            self.since.push_back((now, game.id.clone()));
+        }
+        self.forget(now);
+    }
+
+    fn get(&mut self, id: &GameId, now: Instant) -> Option<Arc<GameNow>> {
+        self.forget(now);
+        self.games.get(id).cloned()
+    }
+
+    fn forget(&mut self, now: Instant) {
+        let is_old = |(since, _): &(Instant, GameId)| now.saturating_duration_since(*since) > KNOWN;
+        while self.since.front().is_some_and(is_old) || self.since.len() > MOST {
             if let Some((_, id)) = self.since.pop_front() {
                 self.games.remove(&id);
             }
@@ -39,21 +53,12 @@ impl Games {
 
 impl Ended {
     /// Remembers a game if it was played to some end.
-    pub(super) fn see(&self, now: &Arc<GameNow>) {
-        if !matches!(now.stage, Stage::Completed | Stage::Forfeited) {
-            return;
-        }
-        let mut games = self.0.lock();
-        if games.games.insert(now.id.clone(), Arc::clone(now)).is_none() {
-            games.since.push_back((Instant::now(), now.id.clone()));
-        }
-        games.forget();
+    pub(super) fn see(&self, game: &Arc<GameNow>) {
+        self.0.lock().see(game, Instant::now());
     }
 
     pub(super) fn get(&self, id: &GameId) -> Option<Arc<GameNow>> {
-        let mut games = self.0.lock();
-        games.forget();
-        games.games.get(id).cloned()
+        self.0.lock().get(id, Instant::now())
     }
 }
 
@@ -80,31 +85,31 @@ mod tests {
         })
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_ended_is_known_for_a_minute() {
-        let (ended, first, second) = (Ended::default(), game(1, Stage::Completed), game(2, Stage::Forfeited));
-        ended.see(&first);
-        tokio::time::advance(KNOWN / 2).await;
-        ended.see(&second);
+    #[test]
+    fn what_ended_is_known_for_a_minute() {
+        let (mut games, start) = (Games::default(), Instant::now());
+        let (first, second) = (game(1, Stage::Completed), game(2, Stage::Forfeited));
+        games.see(&first, start);
+        games.see(&second, start + KNOWN / 2);
         // Seen again, it is not known for longer.
-        ended.see(&first);
-        assert_eq!(ended.get(&first.id).as_ref(), Some(&first));
-        tokio::time::advance(KNOWN / 2 + Duration::from_millis(1)).await;
-        assert_eq!((ended.get(&first.id), ended.get(&second.id).as_ref()), (None, Some(&second)));
+        games.see(&first, start + KNOWN / 2);
+        assert_eq!(games.get(&first.id, start + KNOWN).as_ref(), Some(&first));
+        let later = start + KNOWN + Duration::from_millis(1);
+        assert_eq!((games.get(&first.id, later), games.get(&second.id, later)), (None, Some(second)));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn it_is_bounded_and_knows_only_ends() {
-        let ended = Ended::default();
+    #[test]
+    fn it_is_bounded_and_knows_only_ends() {
+        let (mut games, now) = (Games::default(), Instant::now());
         for stage in [Stage::Waiting, Stage::Active, Stage::Abandoned] {
-            ended.see(&game(0, stage));
+            games.see(&game(0, stage), now);
         }
-        assert_eq!(ended.get(&game(0, Stage::Active).id), None);
+        assert_eq!(games.get(&game(0, Stage::Active).id, now), None);
         for room in 1..=MOST + 1 {
-            ended.see(&game(room, Stage::Completed));
+            games.see(&game(room, Stage::Completed), now);
         }
-        assert_eq!(ended.get(&game(1, Stage::Completed).id), None);
-        assert!(ended.get(&game(2, Stage::Completed).id).is_some());
-        assert_eq!(ended.0.lock().games.len(), MOST);
+        assert_eq!(games.get(&game(1, Stage::Completed).id, now), None);
+        assert!(games.get(&game(2, Stage::Completed).id, now).is_some());
+        assert_eq!(games.games.len(), MOST);
     }
 }
