@@ -7,9 +7,8 @@ use everplay_api::Api;
 use everplay_api::auth::Origins;
 use everplay_api::games::{Following, GameNow, GameServices, TableError, Tables, Wish};
 use everplay_api::line::{AboutConnection, Connections, PostError};
-use everplay_api::matchmaking::{Matchmaking, Seats};
+use everplay_api::matchmaking::{MatchTicket, SearchError, Searches, Turn};
 use everplay_boards::{Boards, BoardsOptions, SqliteBoardStore};
-use everplay_matchmaker::PoolSettings;
 use everplay_records::{GameId, Games, MemoryRecordStore, RecordStore};
 use everplay_support::{BoxFuture, Channels, Desk, Faq, Position, Witness, WitnessError};
 use everplay_types::{CustomerId, Identity, RoomId};
@@ -64,19 +63,22 @@ impl Tables for NoTables {
     }
 }
 
-struct NoRooms;
+/// Nobody is matched.
+struct NoSearches;
 
-impl Seats for NoRooms {
+type Searched<'a> = everplay_api::BoxFuture<'a, Result<MatchTicket, SearchError>>;
+
+impl Searches for NoSearches {
     fn knows(&self, _: &str) -> bool {
         false
     }
 
-    fn pair<'a>(
-        &'a self,
-        _: &'a str,
-        _: [&'a Identity; 2],
-    ) -> everplay_api::BoxFuture<'a, Result<[Value; 2], String>> {
-        Box::pin(async { Err("there are no rooms".to_owned()) })
+    fn search<'a>(&'a self, _: &'a Identity, _: &'a str, _: f64) -> Searched<'a> {
+        Box::pin(async { Err(SearchError::Away) })
+    }
+
+    fn turn<'a>(&'a self, _: &'a Identity, _: &'a str, _: Turn) -> Searched<'a> {
+        Box::pin(async { Err(SearchError::Unknown) })
     }
 }
 
@@ -110,7 +112,6 @@ async fn document() -> String {
         authenticate: Arc::new(accounts.clone()),
     };
     let boards = Boards::start(Arc::new(SqliteBoardStore::memory().unwrap()), BoardsOptions::default());
-    let matchmaking = Matchmaking::start(Arc::new(NoRooms), boards, PoolSettings::default());
     let api = Api::new()
         .service(everplay_api::auth::routes(accounts.clone(), Origins::default()))
         .service(everplay_api::accounts::routes(accounts.clone()))
@@ -118,7 +119,7 @@ async fn document() -> String {
         .service(everplay_api::tickets::routes(desk, faq.clone()))
         .service(everplay_api::faq::routes(faq))
         .service(everplay_api::levels::routes(Default::default(), accounts))
-        .service(everplay_api::matchmaking::routes(matchmaking))
+        .service(everplay_api::matchmaking::routes(Arc::new(NoSearches), boards))
         .service(everplay_api::line::routes(Arc::new(NoConnections)))
         .service(everplay_api::games::routes(games));
     api.document().to_pretty_json().unwrap() + "\n"

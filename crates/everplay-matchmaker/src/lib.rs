@@ -14,4 +14,4 @@ pub mod line;
 pub mod tickets;
 
 pub use line::{Line, LineSettings};
-pub use tickets::{Pool, PoolSettings};
+pub use tickets::{Pool, PoolSettings, SavedPool};

@@ -269,6 +269,7 @@ pub struct Line<P> {
     settings: LineSettings,
     parts: Parts<P>,
     places: BTreeMap<P, Place>,
+    held: bool,
 }
 
 impl<P: Ord + Clone> Line<P> {
@@ -280,7 +281,7 @@ impl<P: Ord + Clone> Line<P> {
             last_number: 0,
             game_ms: millis(settings.first_guess),
         };
-        Self { settings, parts, places: BTreeMap::new() }
+        Self { settings, parts, places: BTreeMap::new(), held: false }
     }
 
     /// The line that these parts were of. Errors: [`NoLine`] when no line has such parts.
@@ -311,7 +312,17 @@ impl<P: Ord + Clone> Line<P> {
                 return Err(NoLine("a player with two places"));
             }
         }
-        Ok(Self { settings, parts, places })
+        Ok(Self { settings, parts, places, held: false })
+    }
+
+    /// Whether no game begins, from the next input on: seats are given, and who has them waits. Not one of the parts.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// Whether no game begins.
+    pub fn is_held(&self) -> bool {
+        self.held
     }
 
     /// How it behaves.
@@ -515,7 +526,7 @@ impl<P: Ord + Clone> Line<P> {
         }
         self.bring_together(effects);
         for (at, table) in self.parts.tables.iter_mut().enumerate() {
-            if table.stage == Stage::Open && table.seats.iter().all(Option::is_some) {
+            if !self.held && table.stage == Stage::Open && table.seats.iter().all(Option::is_some) {
                 table.stage = Stage::Playing { since: now };
                 effects.push(Effect::Begins { table: at });
             }

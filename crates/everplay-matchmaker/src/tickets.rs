@@ -18,6 +18,7 @@
 //! one game and two players.
 
 use everplay_types::Millis;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use thiserror::Error;
@@ -29,7 +30,7 @@ pub struct PoolSettings {
     pub window: f64,
     /// What is added to it each second. Default 10.
     pub widening: f64,
-    /// The widest gap. Default 1000: whoever waits long enough plays anybody.
+    /// The widest gap. Default 1000: nearly anybody, for who waits a minute and a half.
     pub widest: f64,
     /// How long a proposal waits for both. Default 15 s.
     pub acceptance: Duration,
@@ -56,15 +57,15 @@ impl Default for PoolSettings {
 }
 
 /// Names a ticket of a pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TicketId(pub u64);
 
 /// Names a proposal of a pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ProposalId(pub u64);
 
 /// Where a ticket stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Standing {
     /// Looks for an opponent.
     Searching,
@@ -96,7 +97,7 @@ impl Standing {
 }
 
 /// A ticket.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ticket<P> {
     /// Whose.
     pub player: P,
@@ -158,11 +159,20 @@ pub enum PoolError {
     Matched,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Proposal {
     tickets: [TicketId; 2],
     accepted: [bool; 2],
     until: Millis,
+}
+
+/// What a pool is made of again: all tickets and proposals, and none of what only finds them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedPool<P> {
+    tickets: Vec<(TicketId, Ticket<P>)>,
+    proposals: Vec<(ProposalId, Proposal)>,
+    last: u64,
+    wait_ms: u64,
 }
 
 /// All tickets.
@@ -190,6 +200,32 @@ impl<P: Ord + Clone> Pool<P> {
             last: 0,
             wait_ms: millis(settings.first_guess),
         }
+    }
+
+    /// The pool as it can be kept.
+    pub fn save(&self) -> SavedPool<P> {
+        SavedPool {
+            tickets: self.tickets.iter().map(|(id, ticket)| (*id, ticket.clone())).collect(),
+            proposals: self.proposals.iter().map(|(id, proposal)| (*id, proposal.clone())).collect(),
+            last: self.last,
+            wait_ms: self.wait_ms,
+        }
+    }
+
+    /// The pool that was kept.
+    pub fn restore(settings: PoolSettings, saved: SavedPool<P>) -> Self {
+        let mut pool = Self { last: saved.last, wait_ms: saved.wait_ms, ..Self::new(settings) };
+        pool.proposals.extend(saved.proposals);
+        for (id, ticket) in saved.tickets {
+            if ticket.standing == Standing::Searching {
+                pool.searching.insert(key(&ticket, id));
+            }
+            if ticket.standing.is_open() {
+                pool.by_player.insert(ticket.player.clone(), id);
+            }
+            pool.tickets.insert(id, ticket);
+        }
+        pool
     }
 
     /// A new ticket. Errors: [`PoolError::Another`].

@@ -163,6 +163,10 @@ proptest! {
                 },
                 Act::Pass(ms) => {
                     now = Millis(now.0 + ms);
+                    // Kept and brought back, it is the same.
+                    let kept = Pool::restore(settings, pool.save());
+                    prop_assert_eq!(&kept, &pool);
+                    pool = kept;
                     pool.tick(now)
                 }
             };

@@ -111,6 +111,13 @@ impl<Last> App<Last> {
         if parts.kinds.iter().all(|kind| kind.kind.name() != crate::leaderboard::NAME) {
             parts.kinds.push(crate::leaderboard::kind());
         }
+        if !parts.matched.is_empty() {
+            if parts.kinds.iter().any(|kind| kind.kind.name() == crate::searches::NAME) {
+                let problem = "players are matched, and whoever searches is in a room of this name";
+                return Err(Error::RoomKind { name: crate::searches::NAME.to_owned(), problem });
+            }
+            parts.kinds.push(crate::searches::kind());
+        }
         Ok(parts)
     }
 }

@@ -39,6 +39,7 @@ mod pairing;
 mod personal;
 pub mod prelude;
 mod rooms;
+mod searches;
 mod server;
 mod services;
 mod stores;

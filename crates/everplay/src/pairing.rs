@@ -1,8 +1,6 @@
 //! Rooms for two who were matched: makes one and reserves both seats, in the form that SDKs consume.
 
-use everplay_api::BoxFuture;
 use everplay_api::levels::{Coming, Levels};
-use everplay_api::matchmaking::Seats;
 use everplay_node::{Handle, MatchRequest, Method, Reservation};
 use everplay_room::AuthRequest;
 use everplay_types::Identity;
@@ -52,24 +50,14 @@ impl RoomSeats {
         serde_json::to_value(SeatReservation::new(seat.session_id.into(), room))
             .expect("a reservation has only texts and numbers")
     }
-}
 
-impl Seats for RoomSeats {
-    fn knows(&self, game: &str) -> bool {
-        self.kinds.contains_key(game)
-    }
-
-    fn pair<'a>(
-        &'a self,
-        game: &'a str,
-        players: [&'a Identity; 2],
-    ) -> BoxFuture<'a, Result<[Value; 2], String>> {
-        Box::pin(async move {
-            self.levels.admit_player(Coming::Opening).map_err(|refusal| refusal.message)?;
-            let one = self.seat(Method::Create, game, game, players[0]).await?;
-            // If the second seat fails, the first one expires by itself, and the room with it.
-            let two = self.seat(Method::JoinById, one.room_id.as_str(), game, players[1]).await?;
-            Ok([self.answer(one), self.answer(two)])
-        })
+    /// Makes a room for two and reserves a seat in it for each, in this order. The answers are what matchmaking of the SDKs
+    /// answers, for `consumeSeatReservation`. Errors: what kept it, for the log.
+    pub(crate) async fn pair(&self, game: &str, players: [&Identity; 2]) -> Result<[Value; 2], String> {
+        self.levels.admit_player(Coming::Opening).map_err(|refusal| refusal.message)?;
+        let one = self.seat(Method::Create, game, game, players[0]).await?;
+        // If the second seat fails, the first one expires by itself, and the room with it.
+        let two = self.seat(Method::JoinById, one.room_id.as_str(), game, players[1]).await?;
+        Ok([self.answer(one), self.answer(two)])
     }
 }

@@ -11,6 +11,8 @@ use crate::doors::{self, Doors};
 use crate::leaderboard;
 use crate::levels::{self, LiveProbe, Watched};
 use crate::line::PlainConnections;
+use crate::pairing::RoomSeats;
+use crate::searches::RoomSearches;
 use crate::support::{Duties, Support};
 use crate::tables::RoomTables;
 use crate::{Error, Result};
@@ -22,11 +24,9 @@ use everplay_accounts::{AccountStore, Accounts, Parts, Provider, Sealer, SmtpMai
 use everplay_api::auth::Origins;
 use everplay_api::games::GameServices;
 use everplay_api::levels::Levels;
-use everplay_api::matchmaking::{Matchmaking, Seats};
 use everplay_api::{Api, Authenticate, Caller, Layers, RatePolicy};
 use everplay_gateway::{ClientInfo, SocketSlot};
 use everplay_live::{Allowances, LiveStore};
-use everplay_matchmaker::PoolSettings;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -50,7 +50,7 @@ pub(crate) struct Services {
 /// What services need of the rooms and their stores.
 pub(crate) struct OfRooms {
     pub(crate) allowances: Option<Arc<dyn Allowances>>,
-    pub(crate) seats: Arc<dyn Seats>,
+    pub(crate) seats: Arc<RoomSeats>,
     pub(crate) connections: Arc<PlainConnections>,
 }
 
@@ -149,9 +149,10 @@ impl Services {
         layers.rates = rate_policy(config);
         layers.shared_rates = rooms.allowances;
         let boards = self.counting.boards.clone();
-        let matchmaking = Matchmaking::start(rooms.seats, boards, PoolSettings::default());
+        let (searches, talking) = RoomSearches::new(rooms.seats);
+        self.tasks.spawn(talking);
         Api::new()
-            .service(everplay_api::matchmaking::routes(matchmaking))
+            .service(everplay_api::matchmaking::routes(Arc::new(searches), boards))
             .service(everplay_api::line::routes(rooms.connections))
             .service(everplay_api::auth::routes(self.accounts.clone(), origins))
             .service(everplay_api::accounts::routes(self.accounts.clone()))

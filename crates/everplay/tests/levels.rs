@@ -5,7 +5,7 @@ use everplay::prelude::*;
 use everplay::{App, Config, Running};
 use everplay_accounts::{Device, Permission};
 use everplay_client::Client as Player;
-use everplay_types::CustomerId;
+use everplay_types::{CustomerId, Identity, Role};
 use serde_json::{Value, json};
 
 #[derive(State, Default)]
@@ -37,7 +37,8 @@ async fn started_with(config: Config) -> (Running, String, String) {
     let url = format!("http://{}", running.address());
     let guest = running.accounts().guest(&CustomerId::default(), Value::Null, &device()).await.unwrap();
     let scopes = [Permission::ServiceManage];
-    let key = running.accounts().create_key(&guest.identity, "operator", &scopes, None).await.unwrap().token;
+    let by = Identity { roles: [Role::Operator].into_iter().collect(), ..guest.identity };
+    let key = running.accounts().create_key(&by, "operator", &scopes, None).await.unwrap().token;
     (running, url, key)
 }
 

@@ -10,7 +10,7 @@ use everplay::prelude::*;
 use everplay::{App, Config, Running};
 use everplay_accounts::{Device, Permission};
 use everplay_client::Client as Player;
-use everplay_types::CustomerId;
+use everplay_types::{CustomerId, Identity, Role};
 use serde_json::{Value, json};
 use servers::postgres::Postgres;
 use servers::redis::Redis;
@@ -135,7 +135,8 @@ async fn an_operators_word_holds_on_all_nodes() {
     let device = Device { agent: "test".into(), network: "local".into() };
     let guest = nodes[0].accounts().guest(&CustomerId::default(), Value::Null, &device).await.unwrap();
     let scopes = [Permission::ServiceManage];
-    let key = nodes[0].accounts().create_key(&guest.identity, "operator", &scopes, None).await.unwrap().token;
+    let by = Identity { roles: [Role::Operator].into_iter().collect(), ..guest.identity };
+    let key = nodes[0].accounts().create_key(&by, "operator", &scopes, None).await.unwrap().token;
     let client = reqwest::Client::new();
     let service = |node: &Running| format!("http://{}/admin/service", node.address());
     let until = async |node: &Running, level: &str| {

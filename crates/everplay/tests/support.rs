@@ -10,7 +10,7 @@ use everplay::prelude::*;
 use everplay::{App, Config, Running};
 use everplay_accounts::{Device, Permission};
 use everplay_client::{Client as Player, Connection, Event, Reconnection};
-use everplay_types::CustomerId;
+use everplay_types::{CustomerId, Identity, Role};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -129,7 +129,8 @@ async fn a_ticket_keeps_its_game_and_the_desk_hears_of_it() {
     let accounts = running.accounts();
     let ada = accounts.guest(&CustomerId::default(), Value::Null, &device).await.unwrap();
     let eve = accounts.guest(&CustomerId::default(), Value::Null, &device).await.unwrap();
-    let key = accounts.create_key(&ada.identity, "desk", &[Permission::TicketsAnswer], None).await.unwrap();
+    let by = Identity { roles: [Role::SupportAgent].into_iter().collect(), ..ada.identity.clone() };
+    let key = accounts.create_key(&by, "desk", &[Permission::TicketsAnswer], None).await.unwrap();
     let (ada, eve, desk) = (ada.access_token, eve.access_token, key.token);
 
     let endpoint = site.url.clone();

@@ -3,7 +3,7 @@
 
 use everplay::accounts::Permission;
 use everplay::config::Storage;
-use everplay::types::{AccountId, CustomerId, Identity, LoginId, Roles};
+use everplay::types::{AccountId, CustomerId, Identity, LoginId, Role};
 use everplay::{App, Config, Running};
 use everplay_client::{Client, Connection};
 use everplay_tictactoe::{TicTacToe, WaitingLine};
@@ -66,7 +66,7 @@ impl Server {
             login: LoginId::new("login").unwrap(),
             name: "Admin".to_owned(),
             guest: false,
-            roles: Roles::default(),
+            roles: [Role::Admin].into_iter().collect(),
             second_factor: true,
         };
         self.running.accounts().create_key(&by, "server", &[may], None).await.unwrap().token
