@@ -3,19 +3,25 @@
 //! ```text
 //! step -> Outlet (waits until its record is durable) -> Courier -> a lane per consumer: a queue and a task
 //!                                                                  takes batches, again and again until they are taken
-//! room <- Input::Taken, once every consumer has taken them
+//! room <- Input::Taken, for each event once every consumer that wants it has taken it
 //! ```
 //!
 //! The room's own outbox is what is kept; all of this is only on its way. Whoever owns the room tells everything that
 //! waits there, so an event is told at least once whatever dies, and a consumer that remembers `(room, number)` takes
 //! it exactly once. A room that ends stays in the directory until its last event was taken.
 //!
-//! Queues are bounded by what the rooms keep: [`OUTBOX_EVENTS`](everplay_room::OUTBOX_EVENTS) each. See docs/events.md.
+//! A consumer that is away holds up nothing but its own lane: the others go on taking, and what only they want leaves
+//! the rooms.
+//!
+//! Queues are bounded by what the rooms keep: [`OUTBOX_EVENTS`](everplay_room::OUTBOX_EVENTS) of
+//! [`OUTBOX_BYTES`](everplay_room::OUTBOX_BYTES) each. See docs/events.md.
 
 mod outlet;
+mod waiting;
 
 pub(crate) use outlet::Outlet;
 
+use crate::Ambient;
 use crate::host::Command;
 use crate::metrics as names;
 use crate::node::Node;
@@ -26,7 +32,8 @@ use everplay_types::{Millis, RoomId, RoomKey, Token};
 use everplay_wire::msgpack;
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
-use std::collections::{HashMap, VecDeque};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -47,7 +54,8 @@ pub struct RoomEvent {
     pub room: RoomKey,
     /// Name of the room's kind.
     pub kind: Arc<str>,
-    /// Counts the room's events from 1, without gaps. With the room it names the event for ever.
+    /// Counts the room's events from 1; a consumer sees gaps where events are that it does not want. With the room it
+    /// names the event for ever.
     pub number: u64,
     /// What, such as `game finished`.
     pub name: String,
@@ -111,6 +119,11 @@ impl Events {
     pub(crate) fn are_wanted(&self) -> bool {
         !self.0.lanes.is_empty()
     }
+
+    /// Keeps the gauges of what waits from now on.
+    pub(crate) fn measure(&self, ambient: &Ambient) {
+        self.0.measure(ambient.clone());
+    }
 }
 
 impl fmt::Debug for Events {
@@ -154,7 +167,6 @@ pub(crate) struct Courier {
 
 /// One consumer with what it has still to take.
 struct Lane {
-    at: usize,
     consumer: Arc<dyn EventConsumer>,
     queue: Mutex<VecDeque<Arc<RoomEvent>>>,
     arrived: Notify,
@@ -165,10 +177,10 @@ struct Lane {
 struct Way {
     /// Where to say that they were taken; the newest host's.
     mailbox: mpsc::WeakSender<Command>,
-    /// Number of the last one that was put into the lanes.
+    /// Number of the last one that was brought on its way.
     offered: u64,
-    /// For each lane: everything up to this number was taken.
-    taken: Vec<u64>,
+    /// By number: how many lanes have still to take it.
+    open: BTreeMap<u64, usize>,
     /// What to do when all of them were: the room has ended.
     then: Option<Box<dyn FnOnce() + Send>>,
     /// A host of this process runs the room.
@@ -176,27 +188,27 @@ struct Way {
 }
 
 impl Way {
+    /// Everything up to this number was taken by all.
     fn done(&self) -> u64 {
-        self.taken.iter().copied().min().unwrap_or(u64::MAX).min(self.offered)
+        self.open.first_key_value().map_or(self.offered, |(number, _)| number - 1)
     }
 
     fn is_over(&self) -> bool {
-        self.done() == self.offered
+        self.open.is_empty()
     }
 }
 
 impl Courier {
     fn new(consumers: Vec<Arc<dyn EventConsumer>>) -> Arc<Self> {
-        let lane = |(at, consumer)| {
+        let lane = |consumer| {
             Arc::new(Lane {
-                at,
                 consumer,
                 queue: Mutex::default(),
                 arrived: Notify::new(),
                 over: AtomicBool::new(false),
             })
         };
-        let lanes = consumers.into_iter().enumerate().map(lane).collect();
+        let lanes = consumers.into_iter().map(lane).collect();
         Arc::new(Self { lanes, rooms: Mutex::default(), running: AtomicBool::new(false) })
     }
 
@@ -225,14 +237,19 @@ impl Courier {
         let way = rooms.entry(room.room.clone()).or_insert_with(|| Way {
             mailbox: mailbox.clone(),
             offered: first.saturating_sub(1),
-            taken: vec![first.saturating_sub(1); self.lanes.len()],
+            open: BTreeMap::new(),
             then: None,
             hosted: true,
         });
         way.mailbox = mailbox.clone();
         way.hosted = true;
+        let mut beyond = Vec::new();
         for outgoing in events {
             if outgoing.number <= way.offered {
+                if !way.open.contains_key(&outgoing.number) {
+                    // Taken, and an owner of the room did not live to write it down.
+                    beyond.push(outgoing.number);
+                }
                 continue;
             }
             way.offered = outgoing.number;
@@ -245,12 +262,19 @@ impl Courier {
                 time: outgoing.time,
                 date: outgoing.date,
             });
-            for lane in &self.lanes {
+            let mut lanes = 0;
+            for lane in self.lanes.iter().filter(|lane| lane.consumer.wants(&event.name)) {
                 lane.queue.lock().push_back(Arc::clone(&event));
                 lane.arrived.notify_one();
+                lanes += 1;
+            }
+            if lanes > 0 {
+                way.open.insert(event.number, lanes);
+            } else {
+                beyond.push(event.number);
             }
         }
-        tell(way);
+        tell(way, beyond);
     }
 
     /// The room's host is gone, whatever the reason.
@@ -286,18 +310,28 @@ impl Courier {
         }
     }
 
-    /// A lane has taken events up to these numbers.
-    fn taken(&self, lane: usize, numbers: HashMap<RoomId, u64>) {
-        let mut over = Vec::new();
+    /// A lane has taken these events.
+    fn taken(&self, events: &[Arc<RoomEvent>]) {
         let mut rooms = self.rooms.lock();
-        for (room, number) in numbers {
-            let Some(way) = rooms.get_mut(&room) else { continue };
-            way.taken[lane] = way.taken[lane].max(number);
-            tell(way);
+        let mut done: HashMap<&RoomId, Vec<u64>> = HashMap::new();
+        for event in events {
+            let Some(way) = rooms.get_mut(&event.room.room) else { continue };
+            if let Entry::Occupied(mut lanes) = way.open.entry(event.number) {
+                *lanes.get_mut() -= 1;
+                if *lanes.get() == 0 {
+                    lanes.remove();
+                    done.entry(&event.room.room).or_default().push(event.number);
+                }
+            }
+        }
+        let mut over = Vec::new();
+        for (room, numbers) in done {
+            let Some(way) = rooms.get_mut(room) else { continue };
+            tell(way, numbers);
             if way.is_over() {
                 over.extend(way.then.take());
                 if !way.hosted {
-                    rooms.remove(&room);
+                    rooms.remove(room);
                 }
             }
         }
@@ -315,11 +349,12 @@ impl Drop for Courier {
     }
 }
 
-/// Tells the room's host what all have taken.
-fn tell(way: &Way) {
+/// Tells the room's host what all have taken; `done` is what is new of it.
+fn tell(way: &Way, done: Vec<u64>) {
     let through = way.done();
-    let Some(mailbox) = way.mailbox.upgrade().filter(|_| through > 0) else { return };
-    let command = Command::Input(Input::Taken { through });
+    let beyond: Vec<u64> = done.into_iter().filter(|number| *number > through).collect();
+    let Some(mailbox) = way.mailbox.upgrade().filter(|_| through > 0 || !beyond.is_empty()) else { return };
+    let command = Command::Input(Input::Taken { through, beyond });
     if let Err(mpsc::error::TrySendError::Full(command)) = mailbox.try_send(command) {
         // A host that is gone meanwhile needs no answer: the next one tells everything again.
         tokio::spawn(async move { mailbox.send(command).await });
@@ -337,10 +372,8 @@ impl Lane {
                 self.arrived.notified().await;
                 continue;
             }
-            let wanted = batch.iter().filter(|event| {
-                self.consumer.wants(&event.name) && !left_out.iter().any(|other| Arc::ptr_eq(other, event))
-            });
-            let wanted: Vec<_> = wanted.cloned().collect();
+            let kept_out = |event: &&Arc<RoomEvent>| left_out.iter().any(|other| Arc::ptr_eq(other, event));
+            let wanted: Vec<_> = batch.iter().filter(|event| !kept_out(event)).cloned().collect();
             let count = wanted.len() as u64;
             match if wanted.is_empty() { Ok(()) } else { self.consumer.take(wanted.clone()).await } {
                 Ok(()) => {
@@ -348,7 +381,9 @@ impl Lane {
                         .increment(count);
                     self.queue.lock().drain(..batch.len());
                     left_out.clear();
-                    self.tell(courier, &batch);
+                    if let Some(courier) = courier.upgrade() {
+                        courier.taken(&batch);
+                    }
                     pause = FIRST_PAUSE;
                 }
                 Err(TakeError::Senseless { at, reason }) if at < wanted.len() => {
@@ -371,15 +406,5 @@ impl Lane {
                 }
             }
         }
-    }
-
-    fn tell(&self, courier: &Weak<Courier>, events: &[Arc<RoomEvent>]) {
-        let Some(courier) = courier.upgrade() else { return };
-        let mut numbers = HashMap::new();
-        for event in events {
-            let number: &mut u64 = numbers.entry(event.room.room.clone()).or_default();
-            *number = event.number.max(*number);
-        }
-        courier.taken(self.at, numbers);
     }
 }

@@ -22,6 +22,8 @@ pub(crate) const MOVE_SECONDS: &str = "everplay_move_seconds";
 pub(crate) const EVENTS_TAKEN: &str = "everplay_events_taken_total";
 pub(crate) const EVENTS_SENSELESS: &str = "everplay_events_senseless_total";
 pub(crate) const EVENT_RETRIES: &str = "everplay_event_retries_total";
+pub(crate) const EVENTS_WAITING: &str = "everplay_events_waiting";
+pub(crate) const EVENTS_OLDEST: &str = "everplay_events_oldest_seconds";
 pub(crate) const MATCHMAKE: &str = "everplay_matchmake_total";
 
 /// Tells the installed recorder what the node's metrics mean.
@@ -49,6 +51,16 @@ pub fn describe_metrics() {
         EVENT_RETRIES,
         Unit::Count,
         "Batches of events that a consumer did not take, by consumer"
+    );
+    describe_gauge!(
+        EVENTS_WAITING,
+        Unit::Count,
+        "Events of this node's rooms that a consumer has still to take, by consumer"
+    );
+    describe_gauge!(
+        EVENTS_OLDEST,
+        Unit::Seconds,
+        "How long ago the oldest of these happened, by consumer; 0 when none waits"
     );
     describe_counter!(ROOMS_LOST, Unit::Count, "Rooms given up because their journal refused this node");
     describe_counter!(

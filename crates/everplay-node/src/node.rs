@@ -188,6 +188,7 @@ impl Node {
     }
 
     pub(crate) fn restored(&self) {
+        self.options.events.measure(&self.options.ambient);
         // A drain that began meanwhile stays.
         let _ = self.phase.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Acquire);
     }

@@ -44,7 +44,7 @@ impl Room for Drummer {
 
     fn timer(&mut self, cx: &mut Context<Self>, (): ()) {
         self.beats += 1;
-        cx.emit("beat", &self.beats);
+        cx.emit("beat", &self.beats).expect("there is room for it");
         if self.beats == self.last {
             cx.disconnect();
         } else {
@@ -53,14 +53,16 @@ impl Room for Drummer {
     }
 
     fn dispose(&mut self, cx: &mut Context<Self>) {
-        cx.emit("stopped", &self.beats);
-        cx.emit("nonsense", &());
+        cx.emit("stopped", &self.beats).expect("there is room for it");
+        cx.emit("nonsense", &()).expect("there is room for it");
     }
 }
 
 /// Remembers what it has taken; fails when told to.
 #[derive(Debug, Default)]
 struct Listener {
+    /// Only events of this name; empty: all.
+    of: &'static str,
     away: AtomicBool,
     /// Every third batch is taken and then said not to be.
     forgetful: AtomicBool,
@@ -74,8 +76,8 @@ impl EventConsumer for Listener {
         "listener"
     }
 
-    fn wants(&self, _: &str) -> bool {
-        true
+    fn wants(&self, name: &str) -> bool {
+        self.of.is_empty() || name == self.of
     }
 
     fn take(&self, events: Vec<Arc<RoomEvent>>) -> Pending<Result<(), TakeError>> {
@@ -116,14 +118,17 @@ struct World {
 
 impl World {
     async fn node(&self, durability: Durability) -> Handle {
-        let consumer: Arc<dyn EventConsumer> = self.listener.clone();
+        self.node_of(durability, vec![self.listener.clone()]).await
+    }
+
+    async fn node_of(&self, durability: Durability, consumers: Vec<Arc<dyn EventConsumer>>) -> Handle {
         let options = Options {
             process_id: ProcessId::new("test").unwrap(),
             customer: CustomerId::default(),
             limits: Limits::default(),
             snapshots: SnapshotPolicy { records: 8, ..SnapshotPolicy::default() },
             ambient: Ambient::default(),
-            events: Events::to(vec![consumer]),
+            events: Events::to(consumers),
         };
         let settings = Settings { durability, ..Drummer::settings() };
         let kind = Kind::new(Arc::new(Arc::new(RoomType::<Drummer>::with_settings("drummer", settings))));
@@ -234,4 +239,38 @@ async fn what_only_a_snapshot_holds_is_told_after_it() {
         node = world.node(Durability::Snapshot(Duration::from_secs(60))).await;
     }
     until("the story", async || world.listener.story() == whole_story(200)).await;
+}
+
+fn away(of: &'static str) -> Arc<Listener> {
+    Arc::new(Listener { of, away: AtomicBool::new(true), ..Listener::default() })
+}
+
+/// One consumer is away for as long as a line of 16 tables plays an hour, the others go on taking; what only they
+/// want leaves the room. The node dies meanwhile. When the one comes back it hears everything, once.
+#[tokio::test]
+async fn a_consumer_that_is_away_holds_up_nobody() {
+    const BEATS: u32 = 1500;
+    let world = World::default();
+    let (records, boards, line) = (away("beat"), away("beat"), away("stopped"));
+    boards.away.store(false, Ordering::Relaxed);
+    line.away.store(false, Ordering::Relaxed);
+    let consumers = || -> Vec<Arc<dyn EventConsumer>> { vec![records.clone(), boards.clone(), line.clone()] };
+    let mut node = world.node_of(Durability::Confirmed, consumers()).await;
+    drum(&node, BEATS).await;
+    until("half of it", async || boards.heard.lock().len() as u32 > BEATS / 2).await;
+    node.end().await;
+    node = world.node_of(Durability::Confirmed, consumers()).await;
+    until("the boards have all", async || boards.heard.lock().len() as u32 == BEATS).await;
+    until("the room ends", async || node.rooms().is_empty()).await;
+    until("its end is told", async || !line.heard.lock().is_empty()).await;
+    assert!(records.heard.lock().is_empty());
+    assert_eq!(world.listed().await, 1, "the room waits for the records");
+    assert!(records.calls.load(Ordering::Relaxed) > 0);
+    records.away.store(false, Ordering::Relaxed);
+    until("the records have all", async || records.heard.lock().len() as u32 == BEATS).await;
+    until("the room is gone", async || world.listed().await == 0).await;
+    assert_eq!(records.story(), boards.story());
+    assert!(records.heard.lock().values().all(|(_, times)| *times == 1));
+    assert_eq!(line.story(), [format!("stopped {BEATS}")]);
+    node.end().await;
 }

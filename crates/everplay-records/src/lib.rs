@@ -39,7 +39,7 @@ pub use cursor::Cursor;
 pub use dynamodb::{DynamoError, DynamoOptions, DynamoRecordStore};
 pub use games::{Game, GameId, GameMove, GamePlayer, GameStatus, Games, PlayedGame, Saved};
 pub use guard::{Breaker, BreakerOptions, Guarded, Permit, RetryOptions};
-pub use line::{Line, LineRecord, LineStatus};
+pub use line::{Line, LineChange, LineRecord, LineStatus};
 pub use memory::MemoryRecordStore;
 pub use notices::{Notice, NoticeList, Notices};
 pub use port::{

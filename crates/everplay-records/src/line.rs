@@ -3,15 +3,25 @@
 //! Who waits longest comes first: the index `statusIndex` is sorted by `joinedAt`, a text that sorts like the time it
 //! says. The rules of the line are not here; they change several records at once through [`Line::change`], each under
 //! its version, so two that act at the same moment cannot both win.
+//!
+//! What rooms tell is followed through [`Line::follow`]: beside the records the table has one item for each room, with the
+//! number of the last event that was followed, written with the last of its records. It is in no index.
 
 use crate::port::typed;
 use crate::{
-    Condition, Item, Key, Page, Paging, Query, RecordStore, StoreError, Table, Write, WriteError, item_of,
+    Condition, Item, Key, MAX_PAGE, MAX_WRITES, Page, Paging, Query, RecordStore, StoreError, Table, Write,
+    WriteError, item_of,
 };
 use everplay_types::CustomerId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::sync::Arc;
+
+/// Begins the key of a room's mark, after the customer. No connection is called so.
+const MARK: &str = "room/";
+/// A room's events are told again for as long as somebody has not taken them.
+const MARK_KEPT_S: u64 = 30 * 86_400;
 
 /// Whether somebody plays or waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,11 +54,31 @@ pub struct LineRecord {
     /// Which line; several may share the table.
     #[serde(default)]
     pub line: String,
+    /// The room that runs it; empty in records of earlier releases.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub room: String,
     /// Rises with every change.
     pub version: u64,
     /// Seconds since 1970 after which it is gone although nobody said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
+}
+
+/// What a room tells about its line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineChange {
+    /// The room.
+    pub room: String,
+    /// Number of the event that tells it; rises within a room.
+    pub number: u64,
+    /// When, in seconds since 1970.
+    pub date: u64,
+    /// Records as they shall be, whatever they were; their versions are not looked at.
+    pub put: Vec<LineRecord>,
+    /// Connections whose records go.
+    pub removed: Vec<String>,
+    /// `put` is everybody: other records of the room go, too.
+    pub whole: bool,
 }
 
 /// The line's records of a store.
@@ -77,7 +107,74 @@ impl Line {
         connection: &str,
     ) -> Result<Option<LineRecord>, StoreError> {
         let key = Key::single(format!("{customer}/{connection}"));
-        self.0.get(Table::Line, key).await?.map(from_item).transpose()
+        let item = self.0.get(Table::Line, key).await?;
+        // The mark of a room is no record.
+        item.filter(|item| item.contains_key("status")).map(from_item).transpose()
+    }
+
+    /// Changes records as a room tells, unless this or something later of the room was followed already: then nothing
+    /// happens. At most 98 records change at once; where more do, the rest follows, and a call that broke off between
+    /// them is to be repeated. Errors: [`WriteError::Refused`] when a record changed meanwhile; a repeated call settles it.
+    pub async fn follow(&self, customer: &CustomerId, mut change: LineChange) -> Result<(), WriteError> {
+        let mark = Key::single(format!("{customer}/{MARK}{}", change.room));
+        let known = self.0.get(Table::Line, mark.clone()).await?;
+        if known.and_then(|item| item.get("version")?.as_u64()).is_some_and(|known| known >= change.number) {
+            return Ok(());
+        }
+        if change.whole {
+            let gone = self.others_of(customer, &change).await?;
+            change.removed.extend(gone);
+        }
+        let mut writes = Vec::new();
+        for mut record in change.put {
+            let known = self.get(customer, &record.connection_id).await?;
+            record.version = known.map_or(1, |known| known.version + 1);
+            writes.push(put(customer, &record));
+        }
+        for connection in change.removed.into_iter().collect::<HashSet<_>>() {
+            if let Some(known) = self.get(customer, &connection).await? {
+                writes.push(removal(customer, &connection, known.version));
+            }
+        }
+        let condition = Condition::OlderThan(change.number);
+        let mut item = Item::new();
+        item.insert("connectionId".into(), mark.partition.clone().into());
+        item.insert("customer".into(), customer.as_str().into());
+        item.insert("version".into(), change.number.into());
+        item.insert(crate::tables::EXPIRY.into(), (change.date + MARK_KEPT_S).into());
+        // Beside each part stands the mark, so that none is written after something later.
+        let parts = writes.len().div_ceil(MAX_WRITES - 1).max(1);
+        let mut writes = writes.into_iter();
+        for part in 1..=parts {
+            let mut call: Vec<Write> = writes.by_ref().take(MAX_WRITES - 1).collect();
+            call.push(if part < parts {
+                Write::Check { table: Table::Line, key: mark.clone(), condition }
+            } else {
+                Write::Put { table: Table::Line, item: item.clone(), condition }
+            });
+            self.0.write(call).await?;
+        }
+        Ok(())
+    }
+
+    /// Connections with a record of the change's room that it does not put.
+    async fn others_of(&self, customer: &CustomerId, change: &LineChange) -> Result<Vec<String>, StoreError> {
+        let here: HashSet<&str> = change.put.iter().map(|record| record.connection_id.as_str()).collect();
+        let mut others = Vec::new();
+        for status in [LineStatus::Active, LineStatus::Inactive] {
+            let mut after = None;
+            loop {
+                let page = self.of_status(customer, status, Paging { limit: MAX_PAGE, after }).await?;
+                let of_room = page.items.into_iter().filter(|record| record.room == change.room);
+                let gone = of_room.filter(|record| !here.contains(record.connection_id.as_str()));
+                others.extend(gone.map(|record| record.connection_id));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(others)
     }
 
     /// Those who play, or those who wait; longest first.
@@ -107,20 +204,28 @@ impl Line {
         put: &[LineRecord],
         remove: &[(String, u64)],
     ) -> Result<(), WriteError> {
-        let puts = put.iter().map(|record| Write::Put {
-            table: Table::Line,
-            item: to_item(customer, record),
-            condition: match record.version {
-                0 | 1 => Condition::Absent,
-                version => Condition::Version(version - 1),
-            },
-        });
-        let removes = remove.iter().map(|(connection, version)| Write::Delete {
-            table: Table::Line,
-            key: Key::single(format!("{customer}/{connection}")),
-            condition: Condition::Version(*version),
-        });
+        let puts = put.iter().map(|record| self::put(customer, record));
+        let removes = remove.iter().map(|(connection, version)| removal(customer, connection, *version));
         self.0.write(puts.chain(removes).collect()).await
+    }
+}
+
+fn put(customer: &CustomerId, record: &LineRecord) -> Write {
+    Write::Put {
+        table: Table::Line,
+        item: to_item(customer, record),
+        condition: match record.version {
+            0 | 1 => Condition::Absent,
+            version => Condition::Version(version - 1),
+        },
+    }
+}
+
+fn removal(customer: &CustomerId, connection: &str, version: u64) -> Write {
+    Write::Delete {
+        table: Table::Line,
+        key: Key::single(format!("{customer}/{connection}")),
+        condition: Condition::Version(version),
     }
 }
 

@@ -4,9 +4,9 @@
 
 use crate::rules::now_s;
 use crate::{
-    Condition, Cursor, Game, GameId, GameMove, GamePlayer, GameStatus, Games, Item, Key, Line, LineRecord,
-    LineStatus, Paging, Query, RecordStore, Reply, Saved, StoreError, Table, Ticket, Tickets, Write,
-    WriteError, item_of,
+    Condition, Cursor, Game, GameId, GameMove, GamePlayer, GameStatus, Games, Item, Key, Line, LineChange,
+    LineRecord, LineStatus, Paging, Query, RecordStore, Reply, Saved, StoreError, Table, Ticket, Tickets,
+    Write, WriteError, item_of,
 };
 use everplay_types::{CustomerId, RoomId};
 use serde_json::{Value, json};
@@ -30,6 +30,7 @@ pub async fn all(store: Store) {
     a_long_game_keeps_its_moves(&store).await;
     a_player_is_forgotten(&store).await;
     the_line_is_in_order(&store).await;
+    what_rooms_tell_is_followed_once(&store).await;
     tickets_keep_their_replies(&store).await;
     tickets_carry_their_game_and_their_clock(&store).await;
     notices_are_taken_once(&store).await;
@@ -394,9 +395,54 @@ fn waiting(name: &str, joined_at: u64) -> LineRecord {
         marker: None,
         joined_at,
         line: "main".to_owned(),
+        room: String::new(),
         version: 1,
         expires_at: None,
     }
+}
+
+/// What a room tells again, or told before, changes nothing; what it tells as a whole is all there is of it.
+pub async fn what_rooms_tell_is_followed_once(store: &Store) {
+    let (who, line) = (customer("followed"), Line::new(store.clone()));
+    let names = async |status| {
+        let page = line.of_status(&who, status, Paging::first(1000)).await.unwrap();
+        page.items.into_iter().map(|record| record.connection_id).collect::<Vec<_>>()
+    };
+    let of = |room: &str, number: u64, names: &[&str], removed: &[&str]| {
+        let record = |(at, name): (usize, &&str)| LineRecord {
+            room: room.to_owned(),
+            version: 0,
+            ..waiting(name, 1_795_248_000_000 + at as u64)
+        };
+        LineChange {
+            room: room.to_owned(),
+            number,
+            date: 1_795_248_000,
+            put: names.iter().enumerate().map(record).collect(),
+            removed: removed.iter().map(|name| (*name).to_owned()).collect(),
+            whole: false,
+        }
+    };
+    let (came, went) = (of("one", 1, &["a", "b", "c"], &[]), of("one", 4, &[], &["b", "never"]));
+    line.follow(&who, came.clone()).await.unwrap();
+    line.follow(&who, went.clone()).await.unwrap();
+    line.follow(&who, of("two", 1, &["x"], &[])).await.unwrap();
+    for told_again in [came, went.clone(), of("one", 3, &["b"], &["a"])] {
+        line.follow(&who, told_again).await.unwrap();
+    }
+    let is_there = async |name: &str| line.get(&who, name).await.unwrap().is_some();
+    assert!(is_there("a").await && !is_there("b").await && is_there("c").await && is_there("x").await);
+    assert!(!is_there("room/one").await, "what is kept of the room is no record");
+    // More than fits into one call; two were not told to have gone.
+    let many: Vec<String> = (100..320).map(|number| format!("p{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let whole = LineChange { whole: true, ..of("one", 9, &many, &[]) };
+    line.follow(&who, whole.clone()).await.unwrap();
+    line.follow(&who, went).await.unwrap();
+    let mut there = names(LineStatus::Inactive).await;
+    there.retain(|name| name != "x");
+    assert_eq!(there, many);
+    assert!(is_there("x").await, "the other room's");
 }
 
 /// Who came first stands first; seats change hands together or not at all.

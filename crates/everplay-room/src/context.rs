@@ -1,6 +1,7 @@
 use crate::effects::{FrameKind, Out, Recipients};
 use crate::inputs::InputQueue;
 use crate::ledger::{Ledger, TimerEntry, to_hex};
+use crate::outbox::Sums;
 use crate::record::Tape;
 use crate::{Client, ConnId, Event, Refusal, Room, RoomRng};
 use bytes::Bytes;
@@ -43,6 +44,8 @@ pub struct Context<R: Room> {
     pub(crate) tape_after_patch: Tape,
     pub(crate) closes: Vec<Out>,
     pub(crate) events: Vec<Event>,
+    /// Of the events that wait in the ledger.
+    pub(crate) waits: Sums,
     pub(crate) kicked: Vec<(SessionId, CloseCode)>,
     pub(crate) root_views: Vec<(everplay_schema::ViewId, Option<Tag>)>,
     pub(crate) hold: Option<Duration>,
@@ -125,7 +128,9 @@ impl Link {
 impl<R: Room> Context<R> {
     pub(crate) fn new(room_id: RoomId, kind: Arc<str>, ledger: Replica<Ledger>, now: Millis) -> Self {
         let rng = RoomRng::new(ledger.get().rng_key(), ledger.get().rng_block);
+        let waits = Sums::of(ledger.get());
         Self {
+            waits,
             room_id,
             kind,
             now,
@@ -330,16 +335,6 @@ impl<R: Room> Context<R> {
     /// When the timer is due; None when it is over.
     pub fn due(&self, timer: TimerId) -> Option<Millis> {
         self.ledger.get().timers.get(&timer.0.to_string()).map(|entry| Millis(entry.due))
-    }
-
-    /// Tells the world: the event is in the journal exactly if this step's state is, and waits in the room until
-    /// everybody who should know has taken it.
-    ///
-    /// Panics when the payload cannot be encoded.
-    pub fn emit(&mut self, name: impl Into<String>, payload: &impl Serialize) {
-        let payload =
-            msgpack::to_vec(payload).unwrap_or_else(|error| panic!("the event cannot be encoded: {error}"));
-        self.put_out(Event { name: name.into(), payload });
     }
 
     /// Shows the filtered fields of the state's root to a client: those of the default tag, or of `tag`.

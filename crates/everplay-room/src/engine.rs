@@ -405,9 +405,9 @@ impl<R: Room> RoomEngine for Engine<R> {
             Input::Detached { conn } => self.detached(conn),
             Input::Reattach(reattach) => self.reattach(&reattach),
             Input::Resync { conn } => self.resync(conn),
-            Input::Taken { through } => {
+            Input::Taken { through, beyond } => {
                 // Touched, so that a patch comes and the record with it.
-                self.touched |= self.cx.ledger_mut().taken(through);
+                self.touched |= self.cx.taken(through, &beyond);
             }
             Input::Service { level } => self.service(level),
             Input::End { code } => self.end(code),

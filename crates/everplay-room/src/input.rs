@@ -62,10 +62,12 @@ pub enum Input {
         /// This one.
         conn: ConnId,
     },
-    /// All events up to this number were taken by everybody who should know.
+    /// Events were taken by everybody who should know.
     Taken {
-        /// The last of them.
+        /// All up to this number.
         through: u64,
+        /// And these: somebody still has to take one that came before them.
+        beyond: Vec<u64>,
     },
     /// So much of the service there is now. Of effect when it is not what the room was told last.
     Service {

@@ -39,7 +39,7 @@ pub use engine::{Engine, GRACE_AFTER_RESTORE, REATTACH_WINDOW};
 pub use input::{ConnId, Connect, Input, Reattach, Ticket};
 pub use kind::{Absent, AuthRequest, Birth, ReviveError, RoomEngine, RoomKind, RoomType};
 pub use messages::{InputMeta, InputSettings, Messages};
-pub use outbox::{OUTBOX_EVENTS, Outgoing, Waiting};
+pub use outbox::{OUTBOX_BYTES, OUTBOX_EVENTS, OutboxFull, Outgoing, Waiting};
 pub use record::{Event, Record, RecordError, Section, Sent, Snapshot, To, marker};
 pub use refusal::Refusal;
 pub use rewind::{Moment, Place, Rewind};

@@ -1,3 +1,4 @@
+use crate::OutboxFull;
 use everplay_types::ErrorCode;
 use std::fmt;
 
@@ -33,6 +34,12 @@ impl From<&str> for Refusal {
 impl From<String> for Refusal {
     fn from(message: String) -> Self {
         Self { code: None, message }
+    }
+}
+
+impl From<OutboxFull> for Refusal {
+    fn from(full: OutboxFull) -> Self {
+        full.to_string().into()
     }
 }
 

@@ -85,8 +85,7 @@ impl Room for Hall {
         });
         on.message("win", |hall: &mut Hall, cx, client, (): ()| {
             hall.log.push(format!("{} won", client.session_id()));
-            cx.emit("game finished", &json!({ "winner": client.session_id().as_str() }));
-            Ok(())
+            Ok(cx.emit("game finished", &json!({ "winner": client.session_id().as_str() }))?)
         });
         on.request(
             "double",

@@ -3,7 +3,8 @@
 mod harness;
 
 use everplay_room::{
-    Context, Input, Leave, Messages, OUTBOX_EVENTS, Outgoing, Refusal, ReviveError, Room, Settings,
+    Context, Input, Leave, Messages, OUTBOX_BYTES, OUTBOX_EVENTS, OutboxFull, Outgoing, Refusal, ReviveError,
+    Room, Settings,
 };
 use everplay_schema::State;
 use everplay_wire::msgpack;
@@ -13,6 +14,7 @@ use serde_json::json;
 #[derive(State, Default)]
 struct Bell {
     rung: u32,
+    refused: u32,
 }
 
 impl Room for Bell {
@@ -27,19 +29,32 @@ impl Room for Bell {
         on.message("ring", |bell: &mut Bell, cx, _client, times: u32| {
             for _ in 0..times {
                 bell.rung += 1;
-                cx.emit("rung", &bell.rung);
+                cx.emit("rung", &bell.rung)?;
             }
+            Ok(())
+        });
+        on.message("hum", |bell: &mut Bell, cx, _client, times: u32| {
+            for _ in 0..times {
+                bell.refused += u32::from(cx.emit_up_to(3, "hummed", &bell.rung) == Err(OutboxFull));
+            }
+            Ok(())
+        });
+        on.message("toll", |bell: &mut Bell, cx, _client, bytes: u32| {
+            let long = "x".repeat(bytes as usize);
+            let (fits, said) = (cx.can_emit(1, long.len() + 9), cx.emit("tolled", &long));
+            assert_eq!(fits, said.is_ok());
+            bell.refused += u32::from(said.is_err());
             Ok(())
         });
     }
 
     fn create(cx: &mut Context<Self>, _: serde_json::Value) -> Result<Self, Refusal> {
-        cx.emit("made", &0);
+        cx.emit("made", &0)?;
         Ok(Bell::default())
     }
 
     fn leave(&mut self, cx: &mut Context<Self>, _: &everplay_room::Client, _: Leave) {
-        cx.emit("left", &self.rung);
+        let _ = cx.emit("left", &self.rung);
     }
 }
 
@@ -63,7 +78,7 @@ fn events_wait_over_crashes_until_they_are_taken() {
     assert_eq!(harness.engine.outbox(2)[0].date, 1_000);
     harness.crash();
     assert_eq!(waiting(&harness, 0), all);
-    harness.input(Input::Taken { through: 2 });
+    harness.input(Input::Taken { through: 2, beyond: Vec::new() });
     harness.pass(100);
     assert_eq!(waiting(&harness, 0), all[2..]);
     harness.crash();
@@ -72,7 +87,7 @@ fn events_wait_over_crashes_until_they_are_taken() {
     harness.take_snapshot();
     harness.crash();
     // Numbers go on where they were, also when nothing waits.
-    harness.input(Input::Taken { through: 3 });
+    harness.input(Input::Taken { through: 3, beyond: Vec::new() });
     harness.pass(100);
     harness.crash();
     harness.come_back("ann");
@@ -96,17 +111,61 @@ fn a_room_that_ended_still_has_them_to_tell() {
     }
 }
 
+/// Nothing is dropped without a word: what does not fit is refused, and the numbers have no gap for it.
 #[test]
-fn more_than_the_bound_stays_in_the_journal_only() {
+fn more_than_the_bound_is_refused() {
     let mut harness = Harness::new::<Bell>(json!({}));
     harness.join("ann");
     harness.message("ann", "ring", &(OUTBOX_EVENTS as u32 + 5));
     assert_eq!(waiting(&harness, 0).len(), OUTBOX_EVENTS);
     let kept = waiting(&harness, OUTBOX_EVENTS as u64 - 1);
     assert_eq!(kept, [event(OUTBOX_EVENTS as u64, "rung", OUTBOX_EVENTS as u32 - 1)]);
-    harness.input(Input::Taken { through: OUTBOX_EVENTS as u64 });
+    harness.input(Input::Taken { through: OUTBOX_EVENTS as u64, beyond: Vec::new() });
     harness.message("ann", "ring", &1u32);
-    assert_eq!(waiting(&harness, 0).len(), 1);
+    assert_eq!(waiting(&harness, 0)[0].0, OUTBOX_EVENTS as u64 + 1);
+}
+
+#[test]
+fn more_bytes_than_the_bound_are_refused() {
+    let mut harness = Harness::new::<Bell>(json!({}));
+    harness.join("ann");
+    for _ in 0..5 {
+        harness.message("ann", "toll", &(OUTBOX_BYTES as u32 / 4 - 100));
+    }
+    harness.pass(100);
+    harness.take_snapshot();
+    harness.crash();
+    let waiting = harness.engine.outbox(0);
+    let bytes: usize = waiting.iter().map(|out| out.event.payload.len()).sum();
+    assert_eq!((waiting.len(), bytes <= OUTBOX_BYTES), (5, true));
+}
+
+/// What can be told later leaves the outbox to what cannot, and goes before it when it was taken.
+#[test]
+fn some_may_wait_only_up_to_a_number() {
+    let mut harness = Harness::new::<Bell>(json!({}));
+    harness.join("ann");
+    harness.message("ann", "ring", &2u32);
+    harness.message("ann", "hum", &5u32);
+    harness.message("ann", "ring", &1u32);
+    let numbers = |harness: &Harness| {
+        let all: Vec<u64> = waiting(harness, 0).into_iter().map(|(number, _, _)| number).collect();
+        // The same by the other way.
+        let last = all.len() - 2;
+        let late: Vec<u64> =
+            waiting(harness, all[last - 1]).into_iter().map(|(number, _, _)| number).collect();
+        assert_eq!(all[last..], late);
+        all
+    };
+    assert_eq!(numbers(&harness), [1, 2, 3, 4, 5, 6, 7]);
+    harness.input(Input::Taken { through: 1, beyond: vec![4, 6] });
+    harness.pass(100);
+    assert_eq!(numbers(&harness), [2, 3, 5, 7]);
+    harness.crash();
+    harness.come_back("ann");
+    assert_eq!(numbers(&harness), [2, 3, 5, 7]);
+    harness.message("ann", "hum", &5u32);
+    assert_eq!(numbers(&harness), [2, 3, 5, 7, 8, 9]);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What a file with a room kind needs, in one line: `use everplay::prelude::*;`.
 
 pub use everplay_room::{
-    AuthRequest, Client, Context, Durability, InputMeta, InputSettings, Leave, Messages, Refusal, Rewind,
-    Room, Settings, TimerId,
+    AuthRequest, Client, Context, Durability, InputMeta, InputSettings, Leave, Messages, OutboxFull, Refusal,
+    Rewind, Room, Settings, TimerId,
 };
 pub use everplay_schema::derive::State;
 pub use everplay_schema::{Child, Collection, List, Map, Set, Stream};

@@ -224,7 +224,8 @@ impl Room for Spaaace {
             Some(Player { name, kills, deaths, .. }) => {
                 self.ships.remove(session);
                 self.missiles.retain(|_, missile| missile.owner != session);
-                cx.emit("flight over", &FlightOver { session, name: &name, kills, deaths });
+                // Flights are told for whoever looks; one that cannot be is no loss to its pilot.
+                let _ = cx.emit("flight over", &FlightOver { session, name: &name, kills, deaths });
             }
             None => self.spectators = self.spectators.saturating_sub(1),
         }

@@ -31,6 +31,13 @@ const MOST: u32 = 1000;
 const TABLES: std::ops::RangeInclusive<u32> = 1..=16;
 /// Plain clients are told the whole line at most this often: changes come in bunches.
 const TELL_EVERY: Duration = Duration::from_millis(50);
+/// Changes that wait for the record store. What comes on top is told as a whole when some were taken, so that results
+/// have the room's outbox for themselves.
+const CHANGES_KEPT: usize = 256;
+/// The whole line of [`MOST`] players as an event, and much more than the results of all tables.
+const KEPT_FREE: usize = 512 << 10;
+/// How often a line looks whether events were taken, when it waits for that.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 const WAITING: &str = "waiting";
 const PLAYING: &str = "playing";
@@ -71,6 +78,9 @@ pub struct WaitingLine {
     /// Watchers who get messages of the plain form.
     #[state(private)]
     plain_watchers: Map<Plain>,
+    /// Set while changes could not be told: the records are behind.
+    #[state(private)]
+    behind_timer: Option<u64>,
     #[state(skip)]
     line: Option<Line<String>>,
     /// The places that clients were last told.
@@ -159,6 +169,8 @@ pub enum Timer {
     Due,
     /// Plain clients are told the line.
     Tell,
+    /// The record store is told the whole line.
+    CatchUp,
 }
 
 #[derive(Deserialize)]
@@ -248,6 +260,10 @@ impl Room for WaitingLine {
             Timer::Tell => {
                 self.tell_timer = None;
                 self.tell(cx);
+            }
+            Timer::CatchUp => {
+                self.behind_timer = None;
+                self.tell_records(cx, true, &BTreeSet::new(), &[]);
             }
         }
     }
@@ -375,8 +391,11 @@ impl WaitingLine {
     ) -> Result<(), Refusal> {
         let session = client.session_id().as_str();
         let player = self.players.get_mut(session).ok_or_else(not_in_line)?;
-        player.name = clean(&name);
-        player.named = !name.trim().is_empty();
+        let (name, named) = (clean(&name), !name.trim().is_empty());
+        if (&player.name, player.named) == (&name, named) {
+            return Ok(());
+        }
+        (player.name, player.named) = (name, named);
         self.note(cx, BTreeSet::from([session.to_owned()]), Vec::new());
         Ok(())
     }
@@ -450,6 +469,8 @@ impl WaitingLine {
     fn feed(&mut self, cx: &mut Context<Self>, input: Input<String>) {
         let (now, date) = (cx.now(), cx.date());
         let line = self.line.as_mut().expect("made in create and in restored");
+        // A game begins only while the ends of all that may be on can be told.
+        line.hold(!cx.can_emit(self.tables.len() + CHANGES_KEPT, KEPT_FREE));
         // An input about somebody or something that is gone meanwhile changes nothing.
         let Ok(effects) = line.take(now, date, input) else { return };
         let (mut touched, mut removed) = (BTreeSet::new(), Vec::new());
@@ -520,9 +541,14 @@ impl WaitingLine {
                 }
             }
         }
-        let due = line.due();
         let set = self.due_timer.map(TimerId);
-        if set.and_then(|timer| cx.due(timer)) != due {
+        let is_set = set.and_then(|timer| cx.due(timer));
+        let mut due = line.due();
+        if line.is_held() {
+            let look = cx.now() + LOOK_EVERY;
+            due = Some(due.unwrap_or(look).min(is_set.unwrap_or(look)).min(look));
+        }
+        if is_set != due {
             if let Some(timer) = set {
                 cx.cancel(timer);
             }
@@ -634,7 +660,8 @@ impl WaitingLine {
             took_ms: cx.now().0.saturating_sub(at.began),
             players: players.collect(),
         };
-        cx.emit("game finished", &finished);
+        // There is room for it: `feed` lets no game begin otherwise.
+        let _ = cx.emit("game finished", &finished);
         self.show_table(cx, table);
     }
 
@@ -704,11 +731,31 @@ impl WaitingLine {
 
     /// Tells the record store and, soon, plain clients what changed about these.
     fn note(&mut self, cx: &mut Context<Self>, touched: BTreeSet<String>, removed: Vec<String>) {
-        let put =
-            touched.iter().filter_map(|session| Some(LineRecord::of(session, self.players.get(session)?)));
-        let changed = LineChanged { line: &self.name, put: put.collect(), removed: &removed };
-        cx.emit("line changed", &changed);
+        self.tell_records(cx, self.behind_timer.is_some(), &touched, &removed);
         self.tell_soon(cx);
+    }
+
+    /// Tells the record store what changed, or the whole line; later, when too much waits for it already.
+    fn tell_records(
+        &mut self,
+        cx: &mut Context<Self>,
+        whole: bool,
+        touched: &BTreeSet<String>,
+        removed: &[String],
+    ) {
+        let told = |(session, _): &(&str, &LinePlayer)| whole || touched.contains(*session);
+        let put = self.players.iter().filter(told);
+        let put = put.map(|(session, player)| LineRecord::of(session, player)).collect();
+        let changed = LineChanged { line: &self.name, whole, put, removed };
+        let said = cx.emit_up_to(CHANGES_KEPT, "line changed", &changed);
+        match (said, self.behind_timer) {
+            (Err(_), None) => self.behind_timer = Some(cx.schedule(LOOK_EVERY, &Timer::CatchUp).0),
+            (Ok(()), Some(timer)) => {
+                cx.cancel(TimerId(timer));
+                self.behind_timer = None;
+            }
+            _ => {}
+        }
     }
 
     fn tell_soon(&mut self, cx: &mut Context<Self>) {
@@ -812,3 +859,6 @@ fn uuid(cx: &mut Context<WaitingLine>) -> String {
 fn not_in_line() -> Refusal {
     Refusal::new(code::NOT_IN_LINE, "not in the line")
 }
+
+#[cfg(test)]
+mod tests;

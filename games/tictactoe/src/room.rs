@@ -34,6 +34,8 @@ const SEATS: u32 = 2;
 const WATCHERS: u32 = 30;
 /// Characters of a name; fits a player's card on a phone.
 const NAME_LENGTH: usize = 20;
+/// The most bytes that a finished game has as an event.
+const RESULT_BYTES: usize = 2048;
 /// The computer's key among the players. Session ids are longer.
 const COMPUTER: &str = "computer";
 
@@ -233,6 +235,7 @@ impl Room for TicTacToe {
         } else if options.mode == "watch" || seated >= SEATS as usize {
             self.spectators += 1;
         } else {
+            has_room_for_result(cx)?;
             self.players.retain(|_, player| !player.left);
             let opponent = self.players.values().next().and_then(|player| Mark::from_number(player.mark));
             let mark = opponent.map_or(Mark::X, Mark::other).number();
@@ -345,6 +348,7 @@ impl TicTacToe {
         if self.players.values().any(|player| player.left) {
             return Err(Refusal::new(code::OPPONENT_GONE, "the other player has left"));
         }
+        has_room_for_result(cx)?;
         if let Some(player) = self.players.get_mut(client.session_id().as_str()) {
             player.rematch = true;
         }
@@ -438,7 +442,8 @@ impl TicTacToe {
         let mut players: Vec<_> = players.collect();
         // In the order of the sides: X first.
         players.sort_by_key(|player| player.mark != Mark::X.to_string());
-        cx.emit(
+        // There is room for it, or the game would not have begun.
+        let _ = cx.emit(
             "game finished",
             &Finished {
                 game: self.game,
@@ -531,6 +536,11 @@ fn user_of(client: &Client) -> String {
 /// Whether an ending is one that somebody caused beside the board.
 fn is_forfeit(reason: &str) -> bool {
     matches!(reason, "forfeit" | "left" | "timeout")
+}
+
+/// No game begins whose end could not be told.
+fn has_room_for_result(cx: &Context<TicTacToe>) -> Result<(), Refusal> {
+    if cx.can_emit(1, RESULT_BYTES) { Ok(()) } else { Err(OutboxFull.into()) }
 }
 
 fn refused(illegal: Illegal) -> Refusal {

@@ -47,6 +47,8 @@ pub(crate) const MARK: &str = "mark";
 /// Name of the event of a finished game.
 pub(crate) const RESULT: &str = "result";
 
+const NONE_WAITS: &str = "nobody takes events here, so none wait";
+
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(crate) struct Asked {
@@ -96,7 +98,7 @@ impl Tally {
         digest.add_map(self.seats.iter().map(|(key, value)| (key, *value)));
         self.recent.iter().for_each(|value| digest.add(*value));
         self.digest = digest.get();
-        cx.emit(MARK, &Mark { version: self.version, digest: self.digest });
+        cx.emit(MARK, &Mark { version: self.version, digest: self.digest }).expect(NONE_WAITS);
     }
 
     fn seat(&mut self, cx: &mut Context<Self>, client: &Client, how: u32) {
@@ -133,7 +135,7 @@ impl Room for Tally {
             room.said += 1;
             if room.said.is_multiple_of(GAME) {
                 room.games += 1;
-                cx.emit(RESULT, &room.games);
+                cx.emit(RESULT, &room.games)?;
             }
             let did = Did { said: room.said, session: session.to_owned(), n };
             cx.broadcast_after_patch("did", &did);
@@ -168,7 +170,7 @@ impl Room for Tally {
 
     fn restored(&mut self, cx: &mut Context<Self>) {
         if self.again && self.games > 0 {
-            cx.emit(RESULT, &self.games);
+            cx.emit(RESULT, &self.games).expect(NONE_WAITS);
         }
     }
 

@@ -1,11 +1,11 @@
 //! Keeps the line's records: what a room tells with `line changed` becomes the table `TicTacToeUsers`.
 //!
-//! The room is what holds; records follow, also when the store was away. Each is written under its version, so that two
-//! nodes that tell the same event write it once.
+//! The room is what holds; records follow, also when the store was away. The number of the last event is kept with the
+//! records of its room, so that what is told again changes nothing, whoever tells it.
 
 use everplay_live::Pending;
 use everplay_node::{EventConsumer, RoomEvent, TakeError};
-use everplay_records::{Line, LineRecord, LineStatus, WriteError};
+use everplay_records::{Line, LineChange, LineRecord, LineStatus, WriteError};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -18,6 +18,9 @@ const KEPT_S: u64 = 86_400;
 #[derive(Debug, Deserialize)]
 struct Changed {
     line: String,
+    /// `put` is everybody; absent in events of earlier releases.
+    #[serde(default)]
+    whole: bool,
     put: Vec<Told>,
     removed: Vec<String>,
 }
@@ -54,41 +57,41 @@ impl EventConsumer for KeepLine {
             for (at, event) in events.iter().enumerate() {
                 let changed = event.read::<Changed>();
                 let changed = changed.map_err(|reason| TakeError::Senseless { at, reason })?;
-                keep(&line, event, changed).await?;
+                keep(&line, at, event, changed).await?;
             }
             Ok(())
         })
     }
 }
 
-async fn keep(line: &Line, event: &RoomEvent, changed: Changed) -> Result<(), TakeError> {
-    let later = |error: everplay_records::StoreError| TakeError::Later(error.to_string());
-    let customer = &event.room.customer;
-    let (mut put, mut remove) = (Vec::new(), Vec::new());
-    for told in changed.put {
-        let known = line.get(customer, &told.connection_id).await.map_err(later)?;
-        put.push(LineRecord {
-            connection_id: told.connection_id,
-            session_id: told.session_id,
-            username: told.username,
-            status: told.status,
-            marker: told.marker,
-            joined_at: told.joined_at,
-            line: changed.line.clone(),
-            version: known.map_or(1, |known| known.version + 1),
-            expires_at: Some(event.date / 1000 + KEPT_S),
-        });
-    }
-    for connection in changed.removed {
-        if let Some(known) = line.get(customer, &connection).await.map_err(later)? {
-            remove.push((connection, known.version));
-        }
-    }
-    match line.change(customer, &put, &remove).await {
+async fn keep(line: &Line, at: usize, event: &RoomEvent, changed: Changed) -> Result<(), TakeError> {
+    let room = event.room.room.to_string();
+    let record = |told: Told| LineRecord {
+        connection_id: told.connection_id,
+        session_id: told.session_id,
+        username: told.username,
+        status: told.status,
+        marker: told.marker,
+        joined_at: told.joined_at,
+        line: changed.line.clone(),
+        room: room.clone(),
+        version: 0,
+        expires_at: Some(event.date / 1000 + KEPT_S),
+    };
+    let change = LineChange {
+        put: changed.put.into_iter().map(record).collect(),
+        removed: changed.removed,
+        whole: changed.whole,
+        number: event.number,
+        date: event.date / 1000,
+        room: room.clone(),
+    };
+    match line.follow(&event.room.customer, change).await {
         Ok(()) => Ok(()),
         // Another node told the same event meanwhile: what it wrote is read the next time.
         Err(WriteError::Refused { .. }) => Err(TakeError::Later("the record changed meanwhile".to_owned())),
-        Err(WriteError::Store(error)) => Err(TakeError::Later(error.to_string())),
+        Err(WriteError::Store(error)) if error.is_passing() => Err(TakeError::Later(error.to_string())),
+        Err(WriteError::Store(error)) => Err(TakeError::Senseless { at, reason: error.to_string() }),
     }
 }
 
@@ -156,5 +159,33 @@ mod tests {
         assert_eq!((dan.marker.as_deref(), dan.joined_at, dan.line.as_str()), (Some("X"), DATE + 2, "main"));
         assert_eq!(dan.expires_at, Some(DATE / 1000 + KEPT_S));
         assert!(line.get(&CustomerId::default(), "ada").await.unwrap().is_none());
+    }
+
+    /// A node that slept tells old events again, after another one told later ones: nobody who left comes back.
+    #[tokio::test]
+    async fn who_left_does_not_come_back() {
+        let line = Line::new(Arc::new(MemoryRecordStore::new()));
+        let keep = KeepLine(line.clone());
+        let came = |id: &str| told(id, "inactive", None, DATE);
+        let events = [
+            event(1, &json!({ "line": "main", "removed": [], "put": [came("ada"), came("bob")] })),
+            event(2, &json!({ "line": "main", "removed": ["ada"], "put": [] })),
+            event(
+                7,
+                &json!({ "line": "main", "removed": [], "put": [told("bob", "active", Some("X"), DATE)] }),
+            ),
+        ];
+        for order in [&[0, 1, 2][..], &[0], &[1, 0, 2], &[2, 1, 0], &[0, 1]] {
+            let batch = order.iter().map(|at: &usize| Arc::clone(&events[*at])).collect();
+            keep.take(batch).await.unwrap();
+            assert_eq!(of_status(&line, LineStatus::Active).await, ["bob"]);
+            assert_eq!(of_status(&line, LineStatus::Inactive).await, [""; 0]);
+        }
+        // Told as a whole, after changes that were never told.
+        let whole =
+            json!({ "line": "main", "whole": true, "removed": [], "put": [came("cleo"), came("dan")] });
+        keep.take(vec![event(300, &whole), Arc::clone(&events[2])]).await.unwrap();
+        assert_eq!(of_status(&line, LineStatus::Active).await, [""; 0]);
+        assert_eq!(of_status(&line, LineStatus::Inactive).await.len(), 2);
     }
 }

@@ -36,6 +36,9 @@ impl<'a> LineRecord<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct LineChanged<'a> {
     pub(super) line: &'a str,
+    /// `put` is everybody: changes before it were not told. Absent when false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) whole: bool,
     pub(super) put: Vec<LineRecord<'a>>,
     pub(super) removed: &'a [String],
 }
