@@ -110,7 +110,7 @@ for (const [size, viewport] of SIZES) {
       const own = ada.page.locator("tr.own");
       await own.filter({ hasText: name }).waitFor();
       assert.match(await own.innerText(), /you/);
-      assert.match(await own.innerText(), /100 %/);
+      assert.match(await own.innerText(), /100\s%/);
       await fits(ada);
       await ada.page.getByLabel("Game", { exact: true }).selectOption("tic_tac_toe");
       await ada.page.waitForURL(/game=tic_tac_toe/);

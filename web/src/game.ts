@@ -50,7 +50,8 @@ export class GameView {
   #watchers = h("p", { class: "watchers" });
   #share = h("div", { class: "share", hidden: true });
   #actions = h("div", { class: "actions" });
-  #help = h("a", { class: "button quiet", hidden: true }, "Get help");
+  /** In another tab: the game goes on. */
+  #help = h("a", { class: "button quiet", target: "_blank", rel: "noopener", hidden: true }, "Get help");
   #buttons = {
     rematch: this.#action("Rematch", () => this.#table.rematch(), "button primary"),
     next: this.#action("Find another opponent", () => this.#exits.again(this.#table), "button"),
@@ -198,8 +199,9 @@ export class GameView {
     show(this.#buttons.forfeit, game.phase === "playing" && !!mine);
     show(this.#buttons.watch, game.phase !== "waiting");
     show(this.#buttons.leave, true, true);
-    this.#help.hidden = !(over && mine && user());
-    this.#help.setAttribute("href", pageHash("tickets", ["new"], { game: `${this.#table.id}.${game.game}` }));
+    this.#help.hidden = !(game.phase !== "waiting" && mine && user());
+    // A game that is on is told by its room: the position is the one of now.
+    this.#help.setAttribute("href", pageHash("tickets", ["new"], { game: over ? `${this.#table.id}.${game.game}` : this.#table.id }));
     this.#share.hidden = !(game.phase === "waiting" && game.mode === "private" && !this.#table.ranked);
   }
 

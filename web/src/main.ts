@@ -11,7 +11,7 @@ import { panel } from "./panels";
 import type { Open, Page } from "./pages/page";
 import { type PageName, type PageRoute, arenaHash, pageHash, parse, roomHash } from "./route";
 import { Door } from "./spaaace/door";
-import { Elsewhere, hasSeat, sdk } from "./seat";
+import { Elsewhere, NO_ROOM, gone, hasSeat, sdk } from "./seat";
 import { strip } from "./service";
 import { Table } from "./table";
 
@@ -40,7 +40,7 @@ let page: Page | null = null;
 let pageAt = "";
 let shownTo = user()?.id ?? null;
 
-const door = new Door({ show, goto, failed, name: playerName });
+const door = new Door({ show, goto, failed, noGame, name: playerName });
 const paths: Paths = { enter, goto: ({ at, id }, watch) => goto((at === "arena" ? arenaHash : roomHash)(id, watch)), arena: (options) => door.enter(options), ownArena: (wishes) => door.create(wishes) };
 
 function show(title: string, content: HTMLElement): void {
@@ -93,8 +93,22 @@ function enter(table: Table): void {
   main.focus({ preventScroll: true });
 }
 
+/** A room that is not there any more, or never was. */
+function noGame(): void {
+  show("Game over · Everplay", panel("This game is gone", "Its room has closed or is full, or the link is not whole."));
+}
+
+/** Asks whether one wants to play in the room, and says so when there is none. */
+async function invite(id: string): Promise<void> {
+  const asked = invitation(id, paths);
+  show("Invitation · Everplay", asked);
+  if ((await gone(id)) && asked.isConnected) noGame();
+}
+
 function failed(error: unknown): void {
   const { code, message } = error as { code?: number; message?: string };
+  // The address stays: another try is a reload away.
+  if (code === NO_ROOM && ["room", "arena"].includes(parse(location.hash).at)) return noGame();
   toast(typeof code === "number" ? sentence(code, message) : sentence(undefined));
   goto("#/");
 }
@@ -112,7 +126,7 @@ async function resume(id: string, byForce = false): Promise<void> {
       return show("Tic-tac-toe · Everplay", panel("The server does not answer", "Your seat may still be there.", ["Try again", () => void resume(id)]));
     }
   }
-  show("Invitation · Everplay", invitation(id, paths));
+  await invite(id);
 }
 
 /** Shows a page beside the games. */
@@ -140,12 +154,26 @@ async function turn(at: PageRoute): Promise<void> {
   main.focus({ preventScroll: true });
 }
 
+/** The answer to whether one wants to leave, while it is asked; and where one is until then. */
+let asking: { here: string } | null = null;
+
+async function asked(here: string, ask: () => Promise<boolean>): Promise<boolean> {
+  history.replaceState(null, "", here);
+  asking = { here };
+  try {
+    return await ask();
+  } finally {
+    asking = null;
+  }
+}
+
 async function route(): Promise<void> {
   const wanted = location.hash;
+  // Walking on while it is asked asks nothing twice.
+  if (asking) return history.replaceState(null, "", asking.here);
   if (page?.leave && wanted !== pageAt) {
     const here = page;
-    history.replaceState(null, "", pageAt);
-    if (!(await page.leave()) || page !== here) return;
+    if (!(await asked(pageAt, () => here.leave!())) || page !== here) return;
     history.replaceState(null, "", wanted);
   }
   const at = parse(wanted);
@@ -154,8 +182,8 @@ async function route(): Promise<void> {
     // Walking away from a game in progress is asked about, whichever way one walks.
     const here = roomHash(view.id, view.watch);
     if (view.game.committed) {
-      history.replaceState(null, "", here);
-      if (!(await view.game.leave())) return;
+      const { game } = view;
+      if (!(await asked(here, () => game.leave()))) return;
       if (wanted !== "" && wanted !== "#/") goto(wanted);
       return;
     }
@@ -167,6 +195,7 @@ async function route(): Promise<void> {
     return;
   }
   if (at.at === "home") return show("Everplay", home(paths));
+  if (at.at === "lost") return show("Not found · Everplay", panel("There is nothing here", "The address may be misspelled, or what was here is gone."));
   if (at.at === "page") return turn(at);
   if (at.at === "arena") return door.open(at.id, at.watch);
   if (hasSeat(at.id)) return resume(at.id);
@@ -174,7 +203,7 @@ async function route(): Promise<void> {
     show("Tic-tac-toe · Everplay", h("p", { class: "loading" }, "Entering the room…"));
     return Table.join(at.id, { name: playerName() || "Watcher", mode: "watch" }).then(enter, failed);
   }
-  show("Invitation · Everplay", invitation(at.id, paths));
+  await invite(at.id);
 }
 
 window.addEventListener("hashchange", () => void route());

@@ -9,5 +9,8 @@ export const savedName = (): string => localStorage.getItem(NAME) ?? "";
 
 export const saveName = (name: string): void => localStorage.setItem(NAME, name.trim());
 
-/** The name to play under. */
-export const playerName = (): string => user()?.displayName.slice(0, NAME_LENGTH) ?? savedName();
+/** The name to play under; accounts may have longer ones. */
+export const playerName = (): string => shown(user()?.displayName ?? savedName());
+
+/** What games show of a name. */
+export const shown = (name: string): string => Array.from(name).slice(0, NAME_LENGTH).join("").trim();

@@ -8,7 +8,7 @@ const ARCADE: Way = ["To the arcade", "#/"];
 
 /** The first way is the one to take. */
 export function panel(title: string, lead: string, ...ways: Way[]): HTMLElement {
-  const buttons = (ways.length > 0 ? [...ways, ARCADE] : [ARCADE]).map(([text, to], index) => {
+  const buttons = [...ways, ARCADE].map(([text, to], index) => {
     const look = index === 0 ? "button primary big" : "button";
     return typeof to === "string" ? h("a", { class: look, href: to }, text) : h("button", { type: "button", class: look, onclick: to }, text);
   });

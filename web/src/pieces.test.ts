@@ -43,7 +43,8 @@ describe("route", () => {
     expect(parse("")).toEqual({ at: "home" });
     expect(parse("#/room/abc-_1234")).toEqual({ at: "room", id: "abc-_1234", watch: false });
     expect(parse("#/room/abc-_1234/watch")).toEqual({ at: "room", id: "abc-_1234", watch: true });
-    expect(parse("#/room/../evil")).toEqual({ at: "home" });
+    for (const home of ["#", "#/", "#main"]) expect(parse(home)).toEqual({ at: "home" });
+    for (const lost of ["#/room/../evil", "#/room", "#/nonsense", "#/spaaace/x/watch"]) expect(parse(lost)).toEqual({ at: "lost" });
     expect(parse(roomHash("abcd12345", true))).toEqual({ at: "room", id: "abcd12345", watch: true });
   });
 

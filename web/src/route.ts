@@ -1,6 +1,8 @@
 /** Where in the arcade we are: the part of the address after `#`. */
 export type Route =
   | { at: "home" }
+  /** An address that the arcade does not have. */
+  | { at: "lost" }
   | { at: "room"; id: string; watch: boolean }
   | { at: "arena"; id: string; watch: boolean }
   | PageRoute;
@@ -29,7 +31,7 @@ export function parse(hash: string): Route {
   if (page === "spaaace" && id && ID.test(id)) return { at: "arena", id, watch: rest === "watch" };
   const name = PAGES.find((known) => known === page);
   if (name) return { at: "page", page: name, rest: path.split("/").slice(2).filter(Boolean).map(decoded), query: new URLSearchParams(search) };
-  return { at: "home" };
+  return page ? { at: "lost" } : { at: "home" };
 }
 
 export const roomHash = (id: string, watch = false): string => `#/room/${id}${watch ? "/watch" : ""}`;

@@ -77,6 +77,19 @@ export function goesOn(room: Room, kind: kept.Kind, on: boolean): void {
 /** Whether there is a seat to come back to in the room: of this tab, or of one that has ended. */
 export const hasSeat = (id: string): boolean => sessionStorage.getItem(key(id)) !== null || kept.kept(id, who(), Date.now()) !== null;
 
+/** How the server refuses a room that is not there, or that takes nobody. */
+export const NO_ROOM = 522;
+
+/**
+ * Whether there is no such room; false when nobody knows. Asked for a seat that cannot be there: a room that is refuses it
+ * with another code, and nothing in it changes.
+ */
+export async function gone(id: string): Promise<boolean> {
+  const seat = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ reconnectionToken: "-" }) };
+  const answer = await fetch(`/matchmake/reconnect/${id}`, seat).then((told) => told.json()).catch(() => null) as { code?: unknown } | null;
+  return answer?.code === NO_ROOM;
+}
+
 /** Seats that no tab sits in, the last one first. */
 export async function leftBehind(): Promise<kept.Kept[]> {
   const seats = kept.all(who(), Date.now());

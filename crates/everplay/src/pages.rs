@@ -1,5 +1,8 @@
 //! Static pages beside the rooms: headers, caching, and what a browser is told it may do.
 //!
+//! Somebody with a browser who asks for what is not there is told so by a page, if there is one for it; programs are told by
+//! an empty 404, which the edge puts into words.
+//!
 //! Always holds: every page carries a content security policy that runs no inline script or style; files whose name
 //! holds a hash of their content are cached for ever, all others are asked for again with their ETag.
 
@@ -11,6 +14,8 @@ use std::sync::Arc;
 /// What a browser may load and run. Sockets to any host: the page may be told to play on another server.
 const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; object-src 'none'; \
                       base-uri 'none'; form-action 'self'; frame-ancestors";
+/// Shown to people for what is not there.
+const MISSING: &str = "404.html";
 /// Who may show the page inside their own when nothing sensible is said.
 const NOBODY: &str = "'none'";
 
@@ -33,7 +38,8 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Pages from whatever `find` knows. `/` is `index.html`; what is not found is 404.
+    /// Pages from whatever `find` knows. `/` is `index.html`; what is not found is 404, for browsers with `404.html` when
+    /// there is one.
     pub fn new(find: impl Fn(&str) -> Option<Page> + Send + Sync + 'static) -> Self {
         Self { find: Arc::new(find), policy: HeaderValue::from_static(POLICY) }.framed_by(NOBODY)
     }
@@ -62,7 +68,7 @@ impl Pages {
             "" => "index.html",
             path => path,
         };
-        let Some(page) = (self.find)(path) else { return bare(StatusCode::NOT_FOUND) };
+        let Some(page) = (self.find)(path) else { return self.missing(method, headers) };
         let etag = format!("\"{}\"", page.version);
         let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
         let fresh = known.flat_map(|tags| tags.split(',')).any(|tag| {
@@ -73,23 +79,48 @@ impl Pages {
         let out = response.headers_mut();
         let cache = if is_hashed(path) { "public, max-age=31536000, immutable" } else { "no-cache" };
         out.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-        out.insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
-        out.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        out.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+        self.guard(out);
         if let Ok(etag) = HeaderValue::from_str(&etag) {
             out.insert(header::ETAG, etag);
         }
         if !fresh {
-            out.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(path)));
-            out.insert(header::CONTENT_LENGTH, HeaderValue::from(page.bytes.len()));
-            if method == Method::GET {
-                *response.body_mut() = match page.bytes {
-                    Cow::Borrowed(bytes) => Body::from(bytes),
-                    Cow::Owned(bytes) => Body::from(bytes),
-                };
-            }
+            fill(&mut response, method, path, page);
         }
         response
+    }
+
+    /// What is answered for a path that no page has.
+    fn missing(&self, method: &Method, headers: &HeaderMap) -> Response<Body> {
+        let mut response = bare(StatusCode::NOT_FOUND);
+        let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let reads =
+            accepts.flat_map(|kinds| kinds.split(',')).any(|kind| kind.trim().starts_with("text/html"));
+        if let Some(page) = reads.then(|| (self.find)(MISSING)).flatten() {
+            let out = response.headers_mut();
+            out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            self.guard(out);
+            fill(&mut response, method, MISSING, page);
+        }
+        response
+    }
+
+    /// What a browser is told it may do with the answer.
+    fn guard(&self, out: &mut HeaderMap) {
+        out.insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
+        out.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        out.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    }
+}
+
+fn fill(response: &mut Response<Body>, method: &Method, path: &str, page: Page) {
+    let out = response.headers_mut();
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(path)));
+    out.insert(header::CONTENT_LENGTH, HeaderValue::from(page.bytes.len()));
+    if method == Method::GET {
+        *response.body_mut() = match page.bytes {
+            Cow::Borrowed(bytes) => Body::from(bytes),
+            Cow::Owned(bytes) => Body::from(bytes),
+        };
     }
 }
 
@@ -138,6 +169,7 @@ mod tests {
     fn pages() -> Pages {
         Pages::new(|path| match path {
             "index.html" => Some(Page { bytes: Cow::Borrowed(b"<!doctype html>"), version: "v1".into() }),
+            "404.html" => Some(Page { bytes: Cow::Borrowed(b"<!doctype html>404"), version: "v3".into() }),
             "assets/index-DiwrgTda.js" => Some(Page { bytes: Cow::Borrowed(b"1"), version: "v2".into() }),
             _ => None,
         })
@@ -157,6 +189,26 @@ mod tests {
         assert_eq!(get("/", None).headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
         assert_eq!(get("/somewhere", None).status(), StatusCode::NOT_FOUND);
         assert_eq!(pages().answer(&Method::POST, "/", &HeaderMap::new()).status(), StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn people_are_shown_that_nothing_is_there_and_programs_are_not() {
+        let ask = |method: Method, accept: &'static str| {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
+            pages().answer(&method, "/no/such/page", &headers)
+        };
+        let shown = ask(Method::GET, "application/xhtml+xml, text/html;q=0.9, */*;q=0.8");
+        assert_eq!(shown.status(), StatusCode::NOT_FOUND);
+        assert_eq!(shown.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
+        assert_eq!(shown.headers()[header::CACHE_CONTROL], "no-store");
+        assert!(shown.headers().contains_key(header::CONTENT_SECURITY_POLICY));
+        for (method, accept) in
+            [(Method::GET, "*/*"), (Method::GET, "application/json"), (Method::POST, "text/html")]
+        {
+            let bare = ask(method, accept);
+            assert_eq!(bare.status(), StatusCode::NOT_FOUND);
+            assert!(bare.headers().is_empty(), "{accept}");
+        }
     }
 
     #[test]

@@ -73,6 +73,10 @@ export class LineLink {
     }
   }
 
+  get id(): string {
+    return this.#room.roomId;
+  }
+
   get session(): string {
     return this.#room.sessionId;
   }

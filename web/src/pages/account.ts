@@ -3,6 +3,7 @@ import { type Schema, DELETE, GET, POST, PUT, answer } from "../api/client";
 import { elsewhere } from "../account/elsewhere";
 import { change, enter, forget, signOut, user } from "../account/session";
 import { confirm, h, toast } from "../dom";
+import { NAME_LENGTH } from "../name";
 import { pageHash } from "../route";
 import { REGIONS, since } from "./model";
 import { Loaded, type Open, action, field, form, heading, pill, select, signInFirst } from "./page";
@@ -52,7 +53,7 @@ function profile(account: Account): HTMLElement {
     change({ displayName: now.displayName, username: now.username, region: now.region ?? null });
     toast("Saved.");
   } },
-  field("Name", name, "Shown to others."), field("Username", username, "Yours alone: letters, digits, _ - and full stops."),
+  field("Name", name, `Shown to others; games show its first ${NAME_LENGTH} characters.`), field("Username", username, "Yours alone: letters, digits, _ - and full stops."),
   field("Region", region, "For regional boards, from the next game on.")));
 }
 

@@ -84,7 +84,7 @@ export const open: Open = (at) => {
 
 function order(wanted: Wanted, go: (change: Partial<Wanted>) => void): HTMLElement {
   const set = h("fieldset", { class: "levels two" }, h("legend", { class: "sr" }, "Sorted by"));
-  for (const [value, text] of [["wins", "Wins"], ["rating", "Rating"]] as const) {
+  for (const [value, text] of [["wins", "Win rate"], ["rating", "Rating"]] as const) {
     set.append(
       h("input", { type: "radio", name: "order", id: `order-${value}`, value, checked: wanted.order === value, onchange: () => go({ order: value }) }),
       h("label", { for: `order-${value}` }, text));
@@ -133,8 +133,8 @@ function view({ board, own }: Shown, wanted: Wanted): Node[] {
       h("th", { scope: "col", class: "number" }, "#"), h("th", { scope: "col" }, "Player"),
       h("th", { scope: "col", class: "number wide" }, "Played"), h("th", { scope: "col", class: "number wide" }, "Won"),
       h("th", { scope: "col", class: "number wide" }, "Lost"), h("th", { scope: "col", class: "number wide" }, "Drawn"),
-      h("th", { scope: "col", class: `number${wanted.order === "wins" ? " sorted" : " wide"}` }, "Wins"),
-      h("th", { scope: "col", class: `number${wanted.order === "rating" ? " sorted" : " wide"}` }, "Rating"),
+      h("th", { scope: "col", class: `number${wanted.order === "wins" ? " sorted" : " wide"}`, "aria-sort": wanted.order === "wins" && "descending" }, "Win rate"),
+      h("th", { scope: "col", class: `number${wanted.order === "rating" ? " sorted" : " wide"}`, "aria-sort": wanted.order === "rating" && "descending" }, "Rating"),
       h("th", { scope: "col", class: "number wide" }, "Streak"))),
     h("tbody", {}, ...board.rows.map((row) => line(row, wanted, row.userId === me?.id)),
       ...(own && !here ? [line(own, wanted, true, true)] : [])));

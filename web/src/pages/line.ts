@@ -6,6 +6,7 @@ import { LineLink } from "../line/link";
 import { headline, isPlaying, isTurnOf, note, tableOf } from "../line/model";
 import { TableView } from "../line/table";
 import { playerName, saveName } from "../name";
+import { pageHash } from "../route";
 import { nameField, whoPlays } from "../who";
 import { type Open, nothing } from "./page";
 import "../line/line.css";
@@ -62,6 +63,7 @@ export const open: Open = () => {
       entered.stepOut();
     });
     const into = button("Join the line", "button primary", () => void entered.stepIn(playerName()).catch((error: { code?: number; message?: string }) => toast(sentence(error.code, error.message))));
+    const help = h("a", { class: "button quiet", target: "_blank", rel: "noopener", href: pageHash("tickets", ["new"], { game: entered.id }), hidden: true }, "Get help");
     const views: TableView[] = [];
     let sat: number | null = null;
 
@@ -69,7 +71,7 @@ export const open: Open = () => {
       h("div", { class: "line-head" }, status, more, announcer),
       h("div", { class: "line-columns" }, tables,
         h("section", { class: "panel", "aria-label": "Waiting" }, h("h2", {}, "Waiting"), queue, empty,
-          h("div", { class: "actions" }, into, forfeit, out), watchers)));
+          h("div", { class: "actions" }, into, forfeit, out, help), watchers)));
 
     const draw = () => {
       const { state, session } = entered;
@@ -101,6 +103,7 @@ export const open: Open = () => {
       into.hidden = me !== undefined;
       out.hidden = me === undefined;
       forfeit.hidden = !isPlaying(state, session);
+      help.hidden = me === undefined || !user();
       say(watchers, state.watchers === 0 ? "" : state.watchers === 1 ? "1 person watches" : `${state.watchers} people watch`);
       const at = tableOf(state, session);
       if (at !== null && sat === null && (document.activeElement === document.body || document.activeElement?.id === "main")) views[at]!.focus();
@@ -134,8 +137,10 @@ export const open: Open = () => {
     element,
     leave: async () => {
       const state = link?.state;
-      if (link && state && isPlaying(state, link.session) && !(await confirm("Leave the line?", "The other side wins the game if you leave now.", "Leave"))) return false;
-      return true;
+      if (!link || !state?.players.has(link.session)) return true;
+      return isPlaying(state, link.session)
+        ? confirm("Leave the line?", "The other side wins the game if you leave now.", "Leave")
+        : confirm("Leave the line?", "Your place goes to the next one.", "Leave", "Stay");
     },
     close: () => {
       closed = true;

@@ -44,6 +44,8 @@ export function follow(which: Which, follower: Follower): () => void {
     .then((joined) => {
       if (over) return void joined.leave();
       room = joined;
+      // Without it a line that breaks in the first seconds is not taken up again.
+      joined.reconnection.minUptime = 0;
       joined.onStateChange((state) => {
         const live = read(state);
         if (!live || over) return;

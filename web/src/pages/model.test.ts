@@ -43,7 +43,7 @@ describe("words and numbers", () => {
   });
 
   it("tells shares, names and places", () => {
-    expect([percent(50), percent(33.33)]).toEqual(["50 %", "33.3 %"]);
+    expect([percent(50), percent(33.33)]).toEqual(["50\u00a0%", "33.3\u00a0%"]);
     expect([gameName("tic_tac_toe"), gameName("four_in_line")]).toEqual(["Tic-tac-toe", "Four in line"]);
     expect([initials("Ada Lovelace"), initials("bob"), initials("  "), initials("Åsa 💚")]).toEqual(["AL", "B", "?", "Å💚"]);
     expect(paging(25, 25, 60)).toEqual({ from: 26, to: 50, before: 0, after: 50 });
@@ -59,7 +59,7 @@ describe("addresses", () => {
     expect(at.at === "page" && at.page === "leaderboard" && at.query.get("game")).toBe("tic_tac_toe");
     const played = parse(pageHash("played", ["V1StGXR8Z.1"]));
     expect(played.at === "page" && played.rest).toEqual(["V1StGXR8Z.1"]);
-    expect(parse("#/nowhere").at).toBe("home");
+    expect(parse("#/nowhere").at).toBe("lost");
     expect(parse("#/player/%E0%A4%A").at).toBe("page");
   });
 

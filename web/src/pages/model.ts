@@ -1,7 +1,7 @@
 /** What the services' answers mean in words and numbers. Pure: no page, no network, no clock. */
 
 /** Games that count, by the kind of their room. */
-export const GAMES = [["tic_tac_toe", "Tic-tac-toe"], ["spaaace", "Spaaace"]] as const;
+export const GAMES = [["tic_tac_toe", "Tic-tac-toe"], ["line", "Line"], ["spaaace", "Spaaace"]] as const;
 
 /** Regions people choose from; a profile may name another. */
 export const REGIONS = [
@@ -62,7 +62,8 @@ export function since(time: string, now: number): string {
   return say(`${Math.round(seconds / 86400)} days`);
 }
 
-export const percent = (value: number): string => `${Number.isInteger(value) ? value : value.toFixed(1)} %`;
+/** With a space that no line breaks at. */
+export const percent = (value: number): string => `${Number.isInteger(value) ? value : value.toFixed(1)}\u00a0%`;
 
 export const rating = (value: number, deviation: number): string => `${Math.round(value)} ± ${Math.round(deviation)}`;
 

@@ -15,6 +15,9 @@ const REASONS: Record<string, string> = {
   line: "three in a row", draw: "a full board", forfeit: "given up", left: "the other side left", timeout: "time ran out",
 };
 
+/** Kinds whose moves are cells of a board of three by three. */
+const BOARDS = ["tic_tac_toe", "line"];
+
 function view(game: Schema<"Game">): HTMLElement {
   const side = Number(/^player(\d+)$/.exec(game.winner ?? "")?.[1]);
   const winner = game.players[side - 1];
@@ -26,7 +29,7 @@ function view(game: Schema<"Game">): HTMLElement {
       pill(player.mark, player.mark === "X" ? "won" : "soft"),
       player.computer || !/^[0-9a-f-]{36}$/.test(player.id) ? h("span", {}, player.name) : h("a", { href: pageHash("player", [player.id]) }, player.name),
       player.computer ? h("span", { class: "quiet" }, "computer") : null))),
-    game.kind === "tic_tac_toe" && game.moves.length > 0 ? replay(game) : null,
+    BOARDS.includes(game.kind) && game.moves.length > 0 ? replay(game) : null,
     h("p", { class: "aside" }, "Was something wrong? ", h("a", { href: pageHash("tickets", ["new"], { game: game.gameId }) }, "Get help with this game")));
 }
 

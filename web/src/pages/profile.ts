@@ -13,7 +13,7 @@ const GAMES = 20;
 export const open: Open = (at) => {
   const me = user();
   const id = at.page === "player" ? at.rest[0] ?? "" : me?.id ?? "";
-  if (!id) return { title: "Profile", element: signInFirst("Your statistics, games and settings are yours alone to open.") };
+  if (!id) return { title: "Profile", element: signInFirst("Here are your statistics, your place on the board and your games, once it is known who you are.") };
   const own = id === me?.id;
   const path = { params: { path: { id } } };
 
@@ -69,7 +69,7 @@ function statistics(stats: Schema<"UserStats">): HTMLElement {
       tile("Won", String(all.gamesWon), "good"),
       tile("Lost", String(all.gamesLost)),
       tile("Drawn", String(all.gamesDrawn)),
-      tile("Wins", percent(all.winPercentage)),
+      tile("Win rate", percent(all.winPercentage)),
       all.rating == null || all.gamesPlayed === 0 ? tile("Rating", "–") : tile("Rating", String(Math.round(all.rating)), "", `± ${Math.round(all.ratingDeviation ?? 0)}`),
       tile("Streak", String(all.currentStreak), "", `best ${all.bestStreak}`),
       tile("In games", duration(all.totalPlaytime))),

@@ -4,7 +4,7 @@ import { Refusal } from "../api/refusal";
 import { elsewhere } from "../account/elsewhere";
 import { type Tokens, enter, signOut, user } from "../account/session";
 import { h, toast } from "../dom";
-import { savedName } from "../name";
+import { NAME_LENGTH, savedName } from "../name";
 import { backTo, pageHash } from "../route";
 import { Loaded, type Open, type Page, action, field, form } from "./page";
 
@@ -84,7 +84,7 @@ function register(guest: boolean, tried: Tried): Node[] {
       act: () => tried(answer(POST("/auth/register", {
         body: { email: email.value.trim(), password: password.value, options: guest || !name.value.trim() ? {} : { displayName: name.value.trim() } },
       }))) },
-      guest ? null : field("Name", name, "Shown to others."),
+      guest ? null : field("Name", name, `Shown to others; games show its first ${NAME_LENGTH} characters.`),
       field("E-mail", email), field("Password", password, "8 characters at least.")),
   ];
 }

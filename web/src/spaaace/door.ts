@@ -4,7 +4,7 @@
 import { h, s, toast } from "../dom";
 import { instead, panel } from "../panels";
 import { arenaHash } from "../route";
-import { Elsewhere, hasSeat } from "../seat";
+import { Elsewhere, gone, hasSeat } from "../seat";
 import { Flight, MOST_BOTS, type Options, type Wishes } from "./flight";
 import type { ArenaView } from "./view";
 
@@ -13,6 +13,8 @@ export interface Surroundings {
   show(title: string, content: HTMLElement): void;
   goto(hash: string): void;
   failed(error: unknown): void;
+  /** Says that the arena of the address is not there any more. */
+  noGame(): void;
   /** The name entered last. */
   name(): string;
 }
@@ -47,7 +49,7 @@ export class Door {
     if (id === this.id) return;
     if (hasSeat(id)) return this.#resume(id);
     if (watch) return this.#into(() => Flight.join(id, { name: this.#around.name(), mode: "watch" })).catch(this.#around.failed);
-    this.#around.show(TITLE, this.#invitation(id));
+    await this.#invite(id);
   }
 
   /** Gives the place up, if there is one. */
@@ -96,10 +98,16 @@ export class Door {
       });
     } catch (error) {
       if (error instanceof Elsewhere) return this.#around.show(TITLE, this.#invitation(id, () => void this.#resume(id, true)));
-      if (!hasSeat(id)) return this.#around.show(TITLE, this.#invitation(id));
+      if (!hasSeat(id)) return this.#invite(id);
       // The server did not answer: the ship may still be there.
       this.#around.show(TITLE, panel("The server does not answer", "Your ship may still be there.", ["Try again", () => void this.#resume(id)]));
     }
+  }
+
+  async #invite(id: string): Promise<void> {
+    const invitation = this.#invitation(id);
+    this.#around.show(TITLE, invitation);
+    if ((await gone(id)) && invitation.isConnected) this.#around.noGame();
   }
 
   /** Asks somebody who opened a link how they want to come in; `here` brings a seat of another tab to this one. */

@@ -116,6 +116,7 @@ export class ArenaView {
     this.element = h(
       "div",
       { class: "arena" },
+      h("h1", { class: "sr" }, "Spaaace"),
       this.#stage,
       h("div", { class: "corner nw" }, h("a", { class: "chip brandmark", href: "#/", "aria-label": "Everplay, to the arcade" }, "Everplay"), this.#latency, this.#people, this.#lost),
       h("div", { class: "corner ne" }, h("div", { class: "tools" }, this.#soundButton, this.#motionButton, share, leave), this.#scores),
