@@ -432,11 +432,14 @@ pub(crate) fn refusal_of(entry: &RoomEntry, error: Option<ReserveError>) -> Matc
     }
 }
 
-/// The options two clients must share; absent ones count as null.
+/// The options two clients must share. An absent one counts as what it means to leave it out.
 pub(crate) fn filters_of(
     kind: &Kind,
     options: &serde_json::Value,
 ) -> serde_json::Map<String, serde_json::Value> {
-    let value = |name: &String| (name.clone(), options.get(name).cloned().unwrap_or_default());
+    let value = |name: &String| {
+        let given = options.get(name).filter(|value| !value.is_null());
+        (name.clone(), given.or_else(|| kind.filter_defaults.get(name)).cloned().unwrap_or_default())
+    };
     kind.filter_by.iter().map(value).collect()
 }

@@ -11,12 +11,14 @@ pub struct Kind {
     pub kind: Arc<dyn RoomKind>,
     /// Join options that must be equal for two clients to share a room.
     pub filter_by: Vec<String>,
+    /// What it means to leave one of them out; null for those that are not here.
+    pub filter_defaults: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Kind {
     /// A kind whose rooms anyone may share.
     pub fn new(kind: Arc<dyn RoomKind>) -> Self {
-        Self { kind, filter_by: Vec::new() }
+        Self { kind, filter_by: Vec::new(), filter_defaults: serde_json::Map::new() }
     }
 }
 

@@ -37,6 +37,11 @@ async fn filters_seats_and_locks_are_respected() {
     assert_ne!(a.seat.room_id, b.seat.room_id);
     assert_eq!(a.seat.room_id, c.seat.room_id);
     assert_ne!(a.seat.room_id, d.seat.room_id, "two seats are two seats");
+    // To leave it out, or to say null, is to say what it means.
+    let e = join_with(&node, Method::JoinOrCreate, "mapped", json!({})).await;
+    let f = join_with(&node, Method::Join, "mapped", json!({ "map": "woods" })).await;
+    let g = join_with(&node, Method::Join, "mapped", json!({ "map": null })).await;
+    assert_eq!([&f.seat.room_id, &g.seat.room_id], [&e.seat.room_id; 2]);
     let refused = |method, target: &str| {
         let request =
             MatchRequest { method, target: target.into(), options: json!({}), auth: AuthRequest::default() };

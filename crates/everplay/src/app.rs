@@ -35,6 +35,7 @@ struct Entry {
     name: String,
     settings: Settings,
     filter_by: Vec<String>,
+    filter_defaults: Map<String, Value>,
     matched: Option<Map<String, Value>>,
     make: fn(&str, Settings) -> Arc<dyn RoomKind>,
 }
@@ -59,6 +60,7 @@ impl<Last> App<Last> {
             name: name.into(),
             settings: R::settings(),
             filter_by: Vec::new(),
+            filter_defaults: Map::new(),
             matched: None,
             make: |name, settings| Arc::new(Arc::new(RoomType::<R>::with_settings(name, settings))),
         });
@@ -129,6 +131,17 @@ impl<R: Room> App<R> {
         self
     }
 
+    /// What it means to leave out one of the options that [`filter_by`](Self::filter_by) names: a client that gives none
+    /// and one that gives this share a room. Without it they do not, for the server cannot know what the room makes of it.
+    pub fn filter_defaults<'a, V: Into<Value>>(
+        mut self,
+        options: impl IntoIterator<Item = (&'a str, V)>,
+    ) -> Self {
+        let options = options.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
+        self.last_mut().filter_defaults.extend(options);
+        self
+    }
+
     /// Lets matchmaking by rating (`/matchmaking/tickets`) make rooms of this kind for two, with these options; each
     /// player's `name` comes beside them.
     pub fn matched<'a, V: Into<Value>>(mut self, options: impl IntoIterator<Item = (&'a str, V)>) -> Self {
@@ -157,6 +170,7 @@ impl Entry {
     fn kind(self) -> Kind {
         let mut kind = Kind::new((self.make)(&self.name, self.settings));
         kind.filter_by = self.filter_by;
+        kind.filter_defaults = self.filter_defaults;
         kind
     }
 }

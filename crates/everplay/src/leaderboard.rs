@@ -270,6 +270,8 @@ fn board_of([game, season, region, order]: &[String; 4]) -> Option<Board> {
 pub(crate) fn kind() -> Kind {
     let mut kind = Kind::new(Arc::new(Arc::new(RoomType::<Leaderboard>::new(NAME))));
     kind.filter_by = ["game", "season", "region", "order"].map(str::to_owned).to_vec();
+    kind.filter_defaults.extend(["game", "season", "region"].map(|name| (name.to_owned(), "".into())));
+    kind.filter_defaults.insert("order".to_owned(), "wins".into());
     kind
 }
 

@@ -29,9 +29,11 @@ impl Server {
         let app = App::new()
             .room::<TicTacToe>("tic_tac_toe")
             .filter_by(["mode"])
+            .filter_defaults([("mode", "quick")])
             .matched([("mode", "private")])
             .room::<WaitingLine>("line")
-            .filter_by(["line", "tables"]);
+            .filter_by(["line", "tables"])
+            .filter_defaults([("line", json!("main")), ("tables", json!(1))]);
         Server { running: app.start(config).await.unwrap(), http: reqwest::Client::new() }
     }
 
@@ -139,7 +141,7 @@ async fn plain_clients_and_sdks_stand_in_one_line() {
     let mut bob = server.plain("/line/live").await;
     let sdk: Connection = Client::new(&server.url(""))
         .unwrap()
-        .join_or_create("line", &json!({ "name": "Cleo" }))
+        .join_or_create("line", &json!({ "name": "Cleo", "line": "main", "tables": 1 }))
         .await
         .unwrap();
     let cleo = sdk.session_id().to_owned();

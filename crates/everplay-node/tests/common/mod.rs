@@ -253,7 +253,11 @@ pub(crate) fn kinds_of_version(version: u32) -> Vec<Kind> {
         with("bounded", Durability::Bounded(Duration::from_millis(200))),
         with("snapshot", Durability::Snapshot(Duration::from_millis(50))),
         with("ephemeral", Durability::Ephemeral),
-        Kind { filter_by: vec!["map".into()], ..with("mapped", Durability::Confirmed) },
+        Kind {
+            filter_by: vec!["map".into()],
+            filter_defaults: [("map".to_owned(), "woods".into())].into_iter().collect(),
+            ..with("mapped", Durability::Confirmed)
+        },
     ]
 }
 
