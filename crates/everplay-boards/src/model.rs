@@ -384,3 +384,62 @@ impl Model {
         Some(PlayerStats { overall, games: games.collect() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use everplay_types::CustomerId;
+    use proptest::prelude::*;
+
+    fn standing(player: usize, played: u32, won: u32) -> Standing {
+        let blank = Standing::new(CustomerId::default(), Scope::Overall, format!("p{player}"));
+        Standing { played, won, lost: played - won, change: player as i64 + 1, ..blank }
+    }
+
+    fn board() -> Board {
+        Board { scope: Scope::Overall, region: None, order: Order::Wins }
+    }
+
+    /// The order in words: share of wins by cross multiplication, then wins, then fewer games.
+    fn better(a: (u32, u32), b: (u32, u32)) -> std::cmp::Ordering {
+        let ((played, won), (others, wins)) = (a, b);
+        let (mine, theirs) =
+            (u64::from(won) * u64::from(others.max(1)), u64::from(wins) * u64::from(played.max(1)));
+        theirs.cmp(&mine).then(wins.cmp(&won)).then(played.cmp(&others))
+    }
+
+    #[test]
+    fn from_the_fifth_game_on() {
+        let mut model = Model::default();
+        model.put(&standing(1, 4, 4));
+        assert!(model.of(&board(), "p1").is_none() && model.page(&board(), 0, 9).rows.is_empty());
+        model.put(&Standing { change: 9, ..standing(1, 5, 4) });
+        assert_eq!(model.of(&board(), "p1").map(|row| (row.rank, row.win_percentage)), Some((1, 80.0)));
+    }
+
+    proptest! {
+        /// Against a plain sort of everybody with five games: small numbers, so that many are equal, and large ones.
+        #[test]
+        fn boards_are_in_the_order_that_is_written_down(
+            all in prop::collection::vec((0u32..12, 0u32..12, 1u32..300_000), 1..80),
+        ) {
+            let games: Vec<(u32, u32)> =
+                all.iter().map(|(played, won, times)| (played * times, won.min(played) * times)).collect();
+            let mut model = Model::default();
+            for (at, (played, won)) in games.iter().enumerate() {
+                model.put(&standing(at, *played, *won));
+            }
+            let mut known: Vec<(u32, u32)> = games.iter().copied().filter(|(played, _)| *played >= 5).collect();
+            known.sort_by(|a, b| better(*a, *b));
+            let page = model.page(&board(), 0, 1000);
+            let found: Vec<_> = page.rows.iter().map(|row| (row.games_played, row.games_won)).collect();
+            prop_assert_eq!(&found, &known);
+            for row in &page.rows {
+                let me = (row.games_played, row.games_won);
+                let before = known.iter().filter(|other| better(**other, me).is_lt()).count() as u64;
+                prop_assert_eq!(row.rank, before + 1, "equals share a rank");
+                prop_assert_eq!(model.of(&board(), &row.user_id).map(|own| own.rank), Some(row.rank));
+            }
+        }
+    }
+}

@@ -32,6 +32,21 @@ const STEPS: &[&str] = &["
         PRIMARY KEY(customer, name));
     CREATE TABLE board_clock(one BIGINT PRIMARY KEY CHECK(one = 1), change BIGINT NOT NULL);
     INSERT INTO board_clock VALUES(1, 0);
+", "
+    ALTER TABLE board_standings ADD COLUMN updated_at TIMESTAMPTZ NOT NULL DEFAULT now();
+    CREATE VIEW user_stats AS SELECT
+        player AS user_id, played::INTEGER AS games_played, won::INTEGER AS games_won, lost::INTEGER AS games_lost,
+        drawn::INTEGER AS games_drawn, streak::INTEGER AS current_streak, best_streak::INTEGER AS best_streak,
+        playtime_ms * INTERVAL '1 millisecond' AS total_playtime, updated_at, customer
+        FROM board_standings WHERE scope = '';
+    CREATE VIEW global_leaderboard AS SELECT
+        player AS user_id, name AS username, name AS display_name, played::INTEGER AS games_played,
+        won::INTEGER AS games_won, lost::INTEGER AS games_lost,
+        ROUND(won * 100.0 / GREATEST(played, 1), 2) AS win_percentage, streak::INTEGER AS current_streak,
+        best_streak::INTEGER AS best_streak,
+        RANK() OVER (PARTITION BY customer ORDER BY DIV(won::NUMERIC * 1099511627776, GREATEST(played, 1)) DESC,
+            won DESC, played ASC) AS rank, customer
+        FROM board_standings WHERE scope = '' AND played >= 5;
 "];
 
 /// Standings in PostgreSQL. Cheap to clone.
@@ -253,7 +268,7 @@ async fn put(turn: &mut Turn, standings: &[Standing]) -> Result<(), StoreError> 
          ON CONFLICT(customer, player, scope) DO UPDATE SET name=excluded.name, region=excluded.region,
             played=excluded.played, won=excluded.won, lost=excluded.lost, drawn=excluded.drawn, streak=excluded.streak,
             best_streak=excluded.best_streak, playtime_ms=excluded.playtime_ms, rating=excluded.rating,
-            deviation=excluded.deviation, volatility=excluded.volatility, change=excluded.change",
+            deviation=excluded.deviation, volatility=excluded.volatility, change=excluded.change, updated_at=now()",
     )
     .bind(texts(|standing| standing.customer.to_string()))
     .bind(texts(|standing| standing.scope.to_text()))

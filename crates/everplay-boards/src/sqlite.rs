@@ -13,10 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 const QUEUE: usize = 1024;
 /// Identifies the file: "EvBd".
 const APPLICATION_ID: i32 = 0x4576_4264;
-/// Of the tables below. Another one is not opened.
-const FORMAT: i32 = 1;
-
-const SCHEMA: &str = "
+/// Steps of the tables; one is only ever added at the end. A file knows how many it has, by its `user_version`; one with
+/// more is of a later release and is not opened.
+const STEPS: &[&str] = &["
     CREATE TABLE standings(
         customer TEXT NOT NULL, scope TEXT NOT NULL, player TEXT NOT NULL, name TEXT NOT NULL, region TEXT NOT NULL,
         played INTEGER NOT NULL, won INTEGER NOT NULL, lost INTEGER NOT NULL, drawn INTEGER NOT NULL,
@@ -28,7 +27,7 @@ const SCHEMA: &str = "
         PRIMARY KEY(customer, name)) WITHOUT ROWID;
     CREATE TABLE clock(one INTEGER PRIMARY KEY CHECK(one = 1), change INTEGER NOT NULL);
     INSERT INTO clock VALUES(1, 0);
-";
+"];
 
 const COLUMNS: &str =
     "customer, scope, player, name, region, played, won, lost, drawn, streak, best_streak, playtime_ms,
@@ -60,7 +59,7 @@ impl SqliteBoardStore {
     }
 
     fn over(connection: Connection) -> Result<Self, StoreError> {
-        prepare(&connection)?;
+        prepare(&connection, STEPS)?;
         let (sender, calls) = mpsc::channel(QUEUE);
         let named = std::thread::Builder::new().name("everplay-boards".to_owned());
         let run = move || Thread(connection).run(calls);
@@ -105,12 +104,13 @@ fn told(error: rusqlite::Error) -> StoreError {
     StoreError(error.to_string())
 }
 
-fn prepare(connection: &Connection) -> Result<(), StoreError> {
+fn prepare(connection: &Connection, steps: &[&str]) -> Result<(), StoreError> {
     let number =
         |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(told);
     let (application, format) = (number("application_id")?, number("user_version")?);
     let fresh = application == 0 && format == 0 && number("schema_version")? == 0;
-    if !fresh && (application != APPLICATION_ID || format != FORMAT) {
+    let done = usize::try_from(format).unwrap_or(usize::MAX);
+    if !fresh && (application != APPLICATION_ID || done == 0 || done > steps.len()) {
         return Err(StoreError(format!(
             "the file is no board store of this release ({application:#x}, {format})"
         )));
@@ -121,9 +121,14 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
                    PRAGMA wal_autocheckpoint=16384;";
     connection.execute_batch(pragmas).map_err(told)?;
     connection.set_prepared_statement_cache_capacity(32);
-    if fresh {
-        let marks = format!("PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT};");
-        connection.execute_batch(&format!("BEGIN; {SCHEMA} {marks} COMMIT;")).map_err(told)?;
+    if done < steps.len() {
+        let marks = format!("PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={};", steps.len());
+        let missing = steps[done..].concat();
+        connection.execute_batch(&format!("BEGIN; {missing} {marks} COMMIT;")).map_err(|error| {
+            // Half of a step is none.
+            let _ = connection.execute_batch("ROLLBACK");
+            told(error)
+        })?;
     }
     Ok(())
 }
@@ -290,4 +295,35 @@ fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
         volatility: row.get(14)?,
         change: row.get(15)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(connection: &Connection) -> i64 {
+        let count = "SELECT count(*) FROM pragma_table_info('standings')";
+        connection.query_row(count, [], |row| row.get(0)).unwrap()
+    }
+
+    /// The next release adds a step: files of this one get it, with what they hold, once; this one leaves them alone then.
+    #[test]
+    fn a_file_of_an_earlier_release_is_brought_forward() {
+        let next = [STEPS, &["ALTER TABLE standings ADD COLUMN more TEXT NOT NULL DEFAULT 'none';"]].concat();
+        let broken =
+            [STEPS, &["ALTER TABLE standings ADD COLUMN less TEXT; ALTER TABLE nowhere ADD COLUMN a;"]];
+        let connection = Connection::open_in_memory().unwrap();
+        prepare(&connection, STEPS).unwrap();
+        connection.execute_batch("INSERT INTO sources VALUES('everplay', 'room', 7)").unwrap();
+        let before = columns(&connection);
+        assert!(prepare(&connection, &broken.concat()).is_err());
+        assert_eq!(columns(&connection), before, "a step that fails leaves the file as it was");
+        for _ in 0..2 {
+            prepare(&connection, &next).unwrap();
+        }
+        let number =
+            connection.query_row("SELECT number FROM sources", [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!((number, columns(&connection)), (7, before + 1));
+        assert!(prepare(&connection, STEPS).is_err(), "of a later release");
+    }
 }
