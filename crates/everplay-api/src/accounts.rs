@@ -5,9 +5,9 @@ mod problems;
 mod profiles;
 mod staff;
 
-use crate::{Authenticate, BoxFuture, Rejected};
-use everplay_accounts::{Accounts, Principal, Unverified};
-use everplay_types::{Identity, timestamp};
+use crate::{ApiError, Authenticate, BoxFuture, Rejected};
+use everplay_accounts::{AccountError, Accounts, Principal, Unverified};
+use everplay_types::{CustomerId, Identity, timestamp};
 use utoipa_axum::router::OpenApiRouter;
 
 pub use own::{Account, AccountLogin};
@@ -34,6 +34,15 @@ impl Authenticate for Accounts {
 
     fn believe(&self, bearer: &str) -> Option<Identity> {
         Accounts::believe(self, bearer)
+    }
+}
+
+/// Refuses what is no account of the customer. Who cannot be asked now is taken for one: what is kept of players is
+/// answered while the account store is away.
+pub(crate) async fn is_account(accounts: &Accounts, customer: &CustomerId, id: &str) -> Result<(), ApiError> {
+    match accounts.profile(customer, id).await {
+        Err(AccountError::NotFound(_)) => Err(ApiError::not_found("account")),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! All of it is read from memory; answers say how old they are, and are marked stale while the store is away.
 
+use crate::accounts::is_account;
+use crate::error::ErrorEnvelope;
 use crate::{Allowed, ApiError, Json, MaybePlayer, Path, Query, need};
 use axum::extract::State;
 use axum::http::StatusCode;
-use everplay_accounts::Principal;
+use everplay_accounts::{Accounts, Principal};
 use everplay_boards as boards;
 use everplay_boards::{Board, Boards, GameResult, Order, ResultPlayer, Scope, Source};
 use everplay_types::{CustomerId, MAX_ID_LEN, timestamp};
@@ -25,15 +27,15 @@ const AROUND: u32 = 5;
 /// Players of a reported game at most.
 const MAX_PLAYERS: usize = 64;
 
-/// The routes: `/leaderboard` and `/users/{id}/stats`.
-pub fn routes(boards: Boards) -> OpenApiRouter {
+/// The routes: `/leaderboard` and `/users/{id}/stats`. `accounts` knows players who have not played.
+pub fn routes(boards: Boards, accounts: Accounts) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(global))
         .routes(routes!(regional))
         .routes(routes!(around))
         .routes(routes!(update))
-        .routes(routes!(stats))
-        .with_state(boards)
+        .with_state(boards.clone())
+        .merge(OpenApiRouter::new().routes(routes!(stats)).with_state((boards, accounts)))
 }
 
 /// What a board is sorted by.
@@ -464,15 +466,21 @@ fn reported(customer: CustomerId, report: ResultReport) -> Result<GameResult, Ap
 #[utoipa::path(
     get, path = "/users/{id}/stats", tag = "users", operation_id = "getUserStats",
     params(("id" = String, Path, description = "An account, or `me`")),
-    responses((status = 200, description = "The statistics", body = UserStats))
+    responses(
+        (status = 200, description = "The statistics; of an account that has not played, all zero", body = UserStats),
+        (status = 404, description = "NOT_FOUND: no account has this name, and none that played", body = ErrorEnvelope),
+    )
 )]
 async fn stats(
-    State(boards): State<Boards>,
+    State((boards, accounts)): State<(Boards, Accounts)>,
     who: MaybePlayer,
     Path(id): Path<String>,
 ) -> Result<Json<UserStats>, ApiError> {
     let (customer, id) = asked(who, id)?;
     let found = boards.stats(&customer, &id);
+    if found.is_none() {
+        is_account(&accounts, &customer, &id).await?;
+    }
     let fresh = boards.fresh();
     let (overall, games) = found.map(|stats| (stats.overall.into(), stats.games)).unwrap_or_default();
     let games = games.into_iter().map(|(game, row)| (game, row.into())).collect();

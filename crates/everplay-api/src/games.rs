@@ -12,10 +12,13 @@ mod tables;
 
 pub use tables::{Following, GameNow, Stage, TableError, Tables, Wish};
 
+use crate::accounts::is_account;
+use crate::error::ErrorEnvelope;
 use crate::identity::Authenticate;
 use crate::router::PREFIX;
 use crate::{ApiError, Json, MaybePlayer, Path, Query};
 use axum::extract::State;
+use everplay_accounts::Accounts;
 use everplay_records::{Cursor, GameId, GamePlayer, Games, MAX_PAGE, Paging, PlayedGame, StoreError};
 use everplay_types::{CustomerId, Identity, MAX_ID_LEN, timestamp};
 use serde::{Deserialize, Serialize};
@@ -46,6 +49,8 @@ pub struct GameServices {
     pub tables: Arc<dyn Tables>,
     /// Whose token it is that a live socket brings.
     pub authenticate: Arc<dyn Authenticate>,
+    /// Who has an account, also without games.
+    pub accounts: Accounts,
 }
 
 /// The routes: `/games` and `/users/{id}/games`.
@@ -309,7 +314,10 @@ async fn find(services: &GameServices, who: Option<&Identity>, id: &GameId) -> R
 #[utoipa::path(
     get, path = "/users/{id}/games", tag = "users", operation_id = "listUserGames",
     params(("id" = String, Path, description = "An account, or `me`"), HistoryQuery),
-    responses((status = 200, description = "Part of the list", body = GameHistory))
+    responses(
+        (status = 200, description = "Part of the list; of an account that has not played, empty", body = GameHistory),
+        (status = 404, description = "NOT_FOUND: no account has this name, and none that played", body = ErrorEnvelope),
+    )
 )]
 async fn history(
     State(services): State<GameServices>,
@@ -329,8 +337,12 @@ async fn history(
     if id.is_empty() || id.len() > MAX_ID_LEN {
         return Err(ApiError::invalid("this is no account"));
     }
+    let first = query.after.is_none();
     let paging = Paging { limit, after: query.after.map(Cursor::from_text) };
     let page = services.games.of_player(&customer, &id, paging).await?;
+    if first && page.items.is_empty() && page.next.is_none() {
+        is_account(&services.accounts, &customer, &id).await?;
+    }
     let line = |(id, item): (GameId, everplay_records::Item)| {
         let line: Line = serde_json::from_value(Value::Object(item))
             .map_err(|error| StoreError::Unreadable(error.to_string()))?;

@@ -9,13 +9,14 @@ use crate::identity::permit;
 use crate::{ApiError, Json, Path, Player, Query, Who};
 use axum::extract::State;
 use axum::http::StatusCode;
-use everplay_accounts::{Permission, Principal};
+use everplay_accounts::{Accounts, Permission, Principal};
 use everplay_records::{Cursor, Reply, Ticket as Kept};
 use everplay_support::{Desk, DeskError, Faq, Filter, Side, Status, now_ms};
 use everplay_types::{CustomerId, timestamp};
 use forms::{ChangedTicket, OpenedTicket, TicketQuery, WrittenReply};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -29,20 +30,24 @@ const MAX_PAGE: u32 = 100;
 /// Articles that are shown to an agent with a ticket.
 const SUGGESTIONS: usize = 3;
 
-/// The routes: `/tickets`.
-pub fn routes(desk: Desk, faq: Faq) -> OpenApiRouter {
+/// The routes: `/tickets`. `accounts` knows what staff are called.
+pub fn routes(desk: Desk, faq: Faq, accounts: Accounts) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list, open))
         .routes(routes!(ticket, change))
         .routes(routes!(replies, reply))
         .routes(routes!(evidence))
-        .with_state(Support { desk, faq })
+        .with_state(Support { desk, faq, accounts })
 }
+
+/// Names of those who acted, as far as they were asked for; None: it has none.
+type Names = HashMap<String, Option<String>>;
 
 #[derive(Debug, Clone)]
 struct Support {
     desk: Desk,
     faq: Faq,
+    accounts: Accounts,
 }
 
 /// A question to the desk.
@@ -68,8 +73,10 @@ pub struct Ticket {
     pub status: TicketStatus,
     /// Where whoever asks may put it with PUT.
     pub may_become: Vec<TicketStatus>,
-    /// Who works on it; only told to agents.
+    /// Who works on it, `account:ID` or `key:ID`; only told to agents.
     pub assignee: Option<String>,
+    /// What they are called; null also when nobody knows any more.
+    pub assignee_name: Option<String>,
     /// The game it is about.
     pub game: Option<TicketGame>,
     /// RFC 3339.
@@ -105,8 +112,10 @@ pub struct TicketGame {
 pub struct TicketReply {
     /// `player` or `agent`.
     pub side: &'static str,
-    /// Account or key; to players an agent has no name.
+    /// The player's account; `account:ID` or `key:ID` of an agent, whom players are not told.
     pub by: Option<String>,
+    /// What they are called; null also when nobody knows any more.
+    pub by_name: Option<String>,
     /// What.
     pub text: String,
     /// Only agents see it.
@@ -235,7 +244,39 @@ impl Support {
     }
 
     /// A ticket as that side sees it.
-    fn shown(&self, side: &Side, kept: Kept) -> Result<Ticket, ApiError> {
+    async fn shown(&self, customer: &CustomerId, side: &Side, kept: Kept) -> Result<Ticket, ApiError> {
+        self.named(customer, side, kept, &mut Names::new()).await
+    }
+
+    /// The same, with the names that are known already.
+    async fn named(
+        &self,
+        customer: &CustomerId,
+        side: &Side,
+        kept: Kept,
+        names: &mut Names,
+    ) -> Result<Ticket, ApiError> {
+        let assignee = kept.assignee.as_deref().filter(|_| matches!(side, Side::Agent(_)));
+        let assignee_name = match assignee {
+            Some(actor) => self.name(customer, actor, names).await,
+            None => None,
+        };
+        Ok(Ticket { assignee_name, ..self.unnamed(side, kept)? })
+    }
+
+    /// What whoever acted is called. Names are an ornament: without the account store there are none.
+    async fn name(&self, customer: &CustomerId, actor: &str, names: &mut Names) -> Option<String> {
+        if !names.contains_key(actor) {
+            let name = self.accounts.actor_name(customer, actor).await.unwrap_or_else(|error| {
+                tracing::debug!(%error, "an agent has no name now");
+                None
+            });
+            names.insert(actor.to_owned(), name);
+        }
+        names.get(actor).cloned().flatten()
+    }
+
+    fn unnamed(&self, side: &Side, kept: Kept) -> Result<Ticket, ApiError> {
         let more = self.desk.look(&kept, now_ms())?;
         let broken = |()| {
             tracing::error!(ticket.id = kept.ticket_id, "a ticket holds words that nobody knows");
@@ -258,6 +299,7 @@ impl Support {
             subject: kept.subject,
             description: kept.description,
             assignee: kept.assignee.filter(|_| matches!(side, Side::Agent(_))),
+            assignee_name: None,
             game: kept.evidence.map(|game| TicketGame {
                 room: game.room.to_string(),
                 seq: game.seq,
@@ -285,7 +327,18 @@ impl Support {
         after: Option<Cursor>,
     ) -> Result<TicketReplies, ApiError> {
         let page = self.desk.replies(customer, side, &ticket.ticket_id, limit, after).await?;
-        let replies = page.items.into_iter().map(|reply| said(side, &ticket.author_id, reply)).collect();
+        let player = self.desk.look(ticket, now_ms())?.author_name;
+        let mut names = Names::new();
+        let mut replies = Vec::with_capacity(page.items.len());
+        for reply in page.items {
+            let reply = said(side, &ticket.author_id, reply);
+            let by_name = match (reply.side, &reply.by) {
+                ("player", _) => Some(player.clone()),
+                (_, Some(agent)) => self.name(customer, agent, &mut names).await,
+                (_, None) => None,
+            };
+            replies.push(TicketReply { by_name, ..reply });
+        }
         Ok(TicketReplies { replies, next: page.next.map(|cursor| cursor.to_string()) })
     }
 }
@@ -295,6 +348,7 @@ fn said(side: &Side, author: &str, reply: Reply) -> TicketReply {
     TicketReply {
         side: if from_player { "player" } else { "agent" },
         by: Some(reply.by).filter(|_| from_player || matches!(side, Side::Agent(_))),
+        by_name: None,
         text: reply.text,
         internal: reply.internal,
         at: timestamp(reply.at),
@@ -317,7 +371,8 @@ async fn open(
 ) -> Result<(StatusCode, Json<Ticket>), ApiError> {
     let account = identity.id.to_string();
     let ticket = support.desk.open(&identity.customer, &account, &identity.name, body.read()?).await?;
-    Ok((StatusCode::CREATED, Json(support.shown(&Side::Player(account), ticket)?)))
+    let shown = support.shown(&identity.customer, &Side::Player(account), ticket).await?;
+    Ok((StatusCode::CREATED, Json(shown)))
 }
 
 /// List tickets
@@ -352,8 +407,11 @@ async fn list(
         ..query.filter(&side)?
     };
     let page = support.desk.list(by.customer(), &filter, limit, after, now_ms()).await?;
-    let tickets =
-        page.items.into_iter().map(|ticket| support.shown(&side, ticket)).collect::<Result<_, _>>()?;
+    let mut names = Names::new();
+    let mut tickets = Vec::with_capacity(page.items.len());
+    for ticket in page.items {
+        tickets.push(support.named(by.customer(), &side, ticket, &mut names).await?);
+    }
     Ok(Json(TicketList { tickets, next: page.next.map(|cursor| cursor.to_string()) }))
 }
 
@@ -380,7 +438,7 @@ async fn ticket(
             found.into_iter().map(crate::faq::FaqTitle::from).collect()
         }
     };
-    let ticket = support.shown(&side, kept)?;
+    let ticket = support.shown(by.customer(), &side, kept).await?;
     Ok(Json(TicketDetails { ticket, conversation, suggestions }))
 }
 
@@ -401,7 +459,7 @@ async fn change(
     let by = who.principal()?;
     let (side, _) = support.seen(by, &id).await?;
     let ticket = support.desk.change(by.customer(), &side, &id, body.read(by)).await?;
-    Ok(Json(support.shown(&side, ticket)?))
+    Ok(Json(support.shown(by.customer(), &side, ticket).await?))
 }
 
 /// List what was said on a ticket
@@ -440,7 +498,7 @@ async fn reply(
     let by = who.principal()?;
     let (side, _) = support.seen(by, &id).await?;
     let ticket = support.desk.reply(by.customer(), &side, &id, body.read()).await?;
-    Ok((StatusCode::CREATED, Json(support.shown(&side, ticket)?)))
+    Ok((StatusCode::CREATED, Json(support.shown(by.customer(), &side, ticket).await?)))
 }
 
 /// See the game of a ticket

@@ -110,13 +110,17 @@ async fn document() -> String {
         games: Games::new(Arc::new(MemoryRecordStore::new())),
         tables: Arc::new(NoTables),
         authenticate: Arc::new(accounts.clone()),
+        accounts: accounts.clone(),
     };
     let boards = Boards::start(Arc::new(SqliteBoardStore::memory().unwrap()), BoardsOptions::default());
     let api = Api::new()
         .service(everplay_api::auth::routes(accounts.clone(), Origins::default()))
         .service(everplay_api::accounts::routes(accounts.clone()))
-        .service(everplay_api::boards::routes(Boards::start(standings, BoardsOptions::default())))
-        .service(everplay_api::tickets::routes(desk, faq.clone()))
+        .service(everplay_api::boards::routes(
+            Boards::start(standings, BoardsOptions::default()),
+            accounts.clone(),
+        ))
+        .service(everplay_api::tickets::routes(desk, faq.clone(), accounts.clone()))
         .service(everplay_api::faq::routes(faq))
         .service(everplay_api::levels::routes(Default::default(), accounts))
         .service(everplay_api::matchmaking::routes(Arc::new(NoSearches), boards))

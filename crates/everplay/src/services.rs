@@ -140,6 +140,7 @@ impl Services {
             games: self.counting.games.clone(),
             tables,
             authenticate: Arc::clone(&authenticate),
+            accounts: self.accounts.clone(),
         };
         let origins =
             config.web_origins.split(',').map(|origin| origin.trim().trim_end_matches('/').to_owned());
@@ -156,8 +157,12 @@ impl Services {
             .service(everplay_api::line::routes(rooms.connections))
             .service(everplay_api::auth::routes(self.accounts.clone(), origins))
             .service(everplay_api::accounts::routes(self.accounts.clone()))
-            .service(everplay_api::boards::routes(self.counting.boards.clone()))
-            .service(everplay_api::tickets::routes(self.support.desk.clone(), self.support.faq.clone()))
+            .service(everplay_api::boards::routes(self.counting.boards.clone(), self.accounts.clone()))
+            .service(everplay_api::tickets::routes(
+                self.support.desk.clone(),
+                self.support.faq.clone(),
+                self.accounts.clone(),
+            ))
             .service(everplay_api::levels::routes(self.levels.clone(), self.accounts.clone()))
             .service(everplay_api::faq::routes(self.support.faq.clone()))
             .service(everplay_api::games::routes(games))

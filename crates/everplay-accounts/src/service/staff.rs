@@ -30,6 +30,20 @@ impl Accounts {
         self.0.store.user(customer, id).await?.ok_or(AccountError::NotFound("account"))
     }
 
+    /// What people call whoever acted, by the name that [`Principal::actor`] gives: an account's display name, a key's
+    /// label; None: neither, or it is gone.
+    pub async fn actor_name(
+        &self,
+        customer: &CustomerId,
+        actor: &str,
+    ) -> Result<Option<String>, AccountError> {
+        Ok(match actor.split_once(':') {
+            Some(("account", id)) => self.0.store.user(customer, id).await?.map(|user| user.display_name),
+            Some(("key", id)) => self.0.store.api_key(customer, id).await?.map(|stored| stored.key.name),
+            _ => None,
+        })
+    }
+
     /// Bans an account until a time, for ever without one: it is signed out everywhere.
     pub async fn ban(
         &self,
