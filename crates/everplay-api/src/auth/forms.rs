@@ -1,7 +1,7 @@
 //! Pages behind the links in mails. Opening a link changes nothing: mail programs open links by themselves. Whoever
 //! presses the button does.
 //!
-//! Styles stand in the page with a hash of the policy's; nothing runs.
+//! The style sheet is a file beside them; nothing runs.
 
 use super::customer;
 use crate::error::ErrorEnvelope;
@@ -9,6 +9,7 @@ use crate::{ApiError, Form, Query};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
 use everplay_accounts::{AccountError, Accounts};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -38,7 +39,10 @@ struct NewPassword {
 }
 
 pub(super) fn routes() -> OpenApiRouter<Accounts> {
-    OpenApiRouter::new().routes(routes!(confirm_page, confirm)).routes(routes!(reset_page, reset))
+    OpenApiRouter::new()
+        .routes(routes!(confirm_page, confirm))
+        .routes(routes!(reset_page, reset))
+        .route("/auth/page.css", axum::routing::get(style))
 }
 
 /// The page behind the link that confirms an address
@@ -49,8 +53,12 @@ pub(super) fn routes() -> OpenApiRouter<Accounts> {
 async fn confirm_page(Query(link): Query<Link>) -> Response<Body> {
     page(
         StatusCode::OK,
-        "Confirm your e-mail address",
-        &format!("<form method=post>{}<button>Confirm</button></form>", hidden(&link.token)),
+        "Confirm your address",
+        &format!(
+            "<p>Then you can have a forgotten password replaced, and are told of answers to your tickets.</p>\
+             <form method=post>{}<button>Confirm</button></form>",
+            hidden(&link.token)
+        ),
     )
 }
 
@@ -68,8 +76,11 @@ async fn confirm(
     Form(form): Form<Confirmation>,
 ) -> Result<Response<Body>, ApiError> {
     match accounts.confirm_email(&customer(), &form.token).await {
-        Ok(()) => Ok(page(StatusCode::OK, "Thank you", "<p>Your e-mail address is confirmed.</p>")),
-        Err(AccountError::WrongCode | AccountError::NotFound(_)) => Ok(too_old()),
+        Ok(()) => {
+            let text = format!("<p role=status>Your e-mail address is confirmed.</p>{ARCADE}");
+            Ok(page(StatusCode::OK, "Thank you", &text))
+        }
+        Err(AccountError::WrongCode | AccountError::NotFound(_)) => Ok(too_old(ACCOUNT)),
         Err(error) => Err(error.into()),
     }
 }
@@ -87,9 +98,9 @@ async fn reset_page(
     Query(link): Query<Link>,
 ) -> Result<Response<Body>, ApiError> {
     if !accounts.reset_is_open(&customer(), &link.token).await? {
-        return Ok(too_old());
+        return Ok(too_old(FORGOT));
     }
-    Ok(reset_form(StatusCode::OK, &link.token, ""))
+    Ok(reset_form(StatusCode::OK, &link.token, None))
 }
 
 /// Choose a new password
@@ -109,33 +120,52 @@ async fn reset(
 ) -> Result<Response<Body>, ApiError> {
     match accounts.reset_password(&customer(), &form.token, &form.password).await {
         Ok(()) => {
-            let text =
-                "<p>Your password is changed. You are signed out everywhere; sign in with the new one.</p>";
-            Ok(page(StatusCode::OK, "Thank you", text))
+            let text = format!(
+                "<p role=status>Your password is changed. You are signed out everywhere; sign in with the new one.</p>\
+                 {SIGN_IN}"
+            );
+            Ok(page(StatusCode::OK, "Thank you", &text))
         }
-        Err(AccountError::WrongCode | AccountError::NotFound(_)) => Ok(too_old()),
+        Err(AccountError::WrongCode | AccountError::NotFound(_)) => Ok(too_old(FORGOT)),
         Err(AccountError::Password(problem)) => {
-            Ok(reset_form(StatusCode::BAD_REQUEST, &form.token, &format!("<p role=alert>{problem}</p>")))
+            Ok(reset_form(StatusCode::BAD_REQUEST, &form.token, Some(&problem.to_string())))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn reset_form(status: StatusCode, token: &str, problem: &str) -> Response<Body> {
+fn reset_form(status: StatusCode, token: &str, problem: Option<&str>) -> Response<Body> {
+    let (said, about) = match problem {
+        None => (String::new(), "hint"),
+        Some(problem) => {
+            let said = format!(
+                "<p class=problem id=problem role=alert>Choose another one: {}.</p>",
+                escape(problem)
+            );
+            (said, "problem hint\" aria-invalid=\"true")
+        }
+    };
     let form = format!(
-        "{problem}<form method=post>{}<label>New password <input type=password name=password minlength=8 \
-         autocomplete=new-password required></label><button>Change it</button></form>",
+        "<form method=post>{}<label for=password>New password</label><input type=password id=password name=password \
+         minlength=8 autocomplete=new-password required autofocus aria-describedby=\"{about}\"><p id=hint>8 characters \
+         at least.</p>{said}<button>Change it</button></form>",
         hidden(token)
     );
     page(status, "Choose a new password", &form)
 }
 
-fn too_old() -> Response<Body> {
-    page(
-        StatusCode::BAD_REQUEST,
-        "This link does not work",
-        "<p>It was used, or it is too old. Ask for a new one.</p>",
-    )
+/// Where pages of the arcade are, for those who are done here.
+const ARCADE: &str = "<a class=button href=\"/#/\">To the arcade</a>";
+const SIGN_IN: &str = "<a class=button href=\"/#/sign-in\">Sign in</a>";
+const FORGOT: &str =
+    "<a class=button href=\"/#/forgot\">Ask for a new link</a><a href=\"/#/sign-in\">Sign in</a>";
+/// Where the mail that confirms an address is sent again.
+const ACCOUNT: &str = "<a class=button href=\"/#/account\">Ask for a new link in the settings</a>";
+
+/// The end of a link; `next` is HTML.
+fn too_old(next: &str) -> Response<Body> {
+    let text = format!("<p>It was used, or it is too old.</p>{next}");
+    page(StatusCode::BAD_REQUEST, "This link does not work", &text)
 }
 
 fn hidden(token: &str) -> String {
@@ -157,14 +187,25 @@ pub(super) fn escape(text: &str) -> String {
     })
 }
 
+/// The way to the arcade, with its mark.
+const BRAND: &str = "<a href=\"/#/\" aria-label=\"Everplay, to the arcade\"><svg viewBox=\"0 0 32 32\" aria-hidden=true>\
+                     <path d=\"M6 6l9 9M15 6l-9 9\"/><circle cx=22.5 cy=22.5 r=5 /><path class=dim d=\"M20 8h6M23 \
+                     5v6M6 22.5h9\"/></svg><span>Everplay</span></a>";
+
+async fn style() -> impl IntoResponse {
+    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, include_str!("page.css"))
+}
+
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// A page of ours. `body` is HTML.
+/// A page of ours in the look of the arcade. `body` is HTML.
 pub(super) fn page(status: StatusCode, title: &str, body: &str) -> Response<Body> {
     let html = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width, \
-         initial-scale=1\"><title>{title}</title><link rel=stylesheet href=\"/docs/api/page.css\"><h1>{title}</h1>{body}"
+         initial-scale=1\"><meta name=color-scheme content=dark><title>{title} · Everplay</title><link rel=stylesheet \
+         href=\"/auth/page.css\"><header>{BRAND}</header><main><h1>{title}</h1>{body}</main>"
     );
     let mut response = Response::new(Body::from(html));
     *response.status_mut() = status;
