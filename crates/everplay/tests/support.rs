@@ -1,4 +1,5 @@
-//! The support desk of a whole server: a ticket carries its game beyond the room's end, and the desk's program hears of it.
+//! The support desk of a whole server: a ticket carries its game beyond the room's end, the desk's program hears of it,
+//! and mail goes to whom it should.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -12,6 +13,7 @@ use everplay_accounts::{Device, Permission};
 use everplay_client::{Client as Player, Connection, Event, Reconnection};
 use everplay_types::{CustomerId, Identity, Role};
 use serde_json::{Value, json};
+use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -44,13 +46,19 @@ impl Room for Counter {
 }
 
 async fn start(path: &Path, webhook: &str) -> Running {
-    let config = Config {
-        port: 0,
-        data_dir: path.to_owned(),
+    started(Config {
         support_webhook: StoreUrl(webhook.to_owned()),
         support_webhook_key: ClusterKey(KEY.to_owned()),
-        ..Config::default()
-    };
+        ..of(path)
+    })
+    .await
+}
+
+fn of(path: &Path) -> Config {
+    Config { port: 0, data_dir: path.to_owned(), ..Config::default() }
+}
+
+async fn started(config: Config) -> Running {
     App::new().room::<Counter>("counter").start(config).await.unwrap()
 }
 
@@ -177,9 +185,20 @@ async fn a_ticket_keeps_its_game_and_the_desk_hears_of_it() {
     let (_, seen) = site.get(&path(&ticket, ""), &ada).await;
     let said = &seen["conversation"]["replies"][0];
     assert_eq!(
-        (&said["side"], &said["by"], &said["text"]),
-        (&json!("agent"), &Value::Null, &json!("It was 3 at that moment."))
+        (&said["side"], &said["by"], &said["byName"], &said["text"]),
+        (&json!("agent"), &Value::Null, &Value::Null, &json!("It was 3 at that moment."))
     );
+    assert_eq!((&seen["ticket"]["assignee"], &seen["ticket"]["assigneeName"]), (&Value::Null, &Value::Null));
+    // Agents are told who it was, by the name that the key was given.
+    let (_, told) = site.get(&path(&ticket, ""), &desk).await;
+    let (_, listed) = site.get("/tickets?view=desk&status=waiting_for_customer", &desk).await;
+    for name in [
+        &told["ticket"]["assigneeName"],
+        &told["conversation"]["replies"][0]["byName"],
+        &listed["tickets"][0]["assigneeName"],
+    ] {
+        assert_eq!(*name, "desk", "{told} {listed}");
+    }
     let close = json!({ "status": "closed", "version": seen["ticket"]["version"] });
     let (status, closed) = site.ask(reqwest::Method::PUT, &path(&ticket, ""), &ada, close.clone()).await;
     assert_eq!((status, &closed["mayBecome"]), (200, &json!([])), "{closed}");
@@ -224,4 +243,112 @@ async fn everybody_finds_answers() {
     assert_eq!(open("/faq/forgot-password").await["category"], "account");
     assert!(open("/faq").await["articles"].as_array().unwrap().len() > 5);
     assert_eq!(open("/faq/nothing").await["error"]["code"], "NOT_FOUND");
+}
+
+/// Takes letters the way a mail server does, and tells what the sender said for each.
+fn post_office() -> (u16, mpsc::UnboundedReceiver<String>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (arrived, letters) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in listener.incoming() {
+            let (line, arrived) = (line.unwrap(), arrived.clone());
+            std::thread::spawn(move || take(line, &arrived));
+        }
+    });
+    (port, letters)
+}
+
+fn take(line: std::net::TcpStream, arrived: &mpsc::UnboundedSender<String>) {
+    let mut out = line.try_clone().unwrap();
+    let mut answer = |text: &str| out.write_all(format!("{text}\r\n").as_bytes());
+    let (mut letter, mut in_text) = (String::new(), false);
+    answer("220 mail.example ready").unwrap();
+    for heard in std::io::BufReader::new(line).lines() {
+        let Ok(heard) = heard else { return };
+        letter.extend([heard.as_str(), "\n"]);
+        let answered = match heard.split([' ', ':']).next().unwrap_or_default() {
+            "." if in_text => {
+                in_text = false;
+                // Long lines are sent in parts (RFC 2045, 6.7).
+                let _ = arrived.send(std::mem::take(&mut letter).replace("=\n", "").replace("=3D", "="));
+                answer("250 taken")
+            }
+            _ if in_text => continue,
+            "DATA" => {
+                in_text = true;
+                answer("354 go on")
+            }
+            "QUIT" => return,
+            _ => answer("250 fine"),
+        };
+        if answered.is_err() {
+            return;
+        }
+    }
+}
+
+/// The next letter, which goes to that address.
+async fn letter_to(to: &str, letters: &mut mpsc::UnboundedReceiver<String>) -> String {
+    let letter = letters.recv().await.unwrap();
+    assert!(letter.contains(&format!("RCPT TO:<{to}>")), "{to}: {letter}");
+    letter
+}
+
+#[tokio::test]
+async fn mail_goes_to_the_desk_and_to_the_player() {
+    let (port, mut letters) = post_office();
+    let directory = tempfile::tempdir().unwrap();
+    let running = started(Config {
+        smtp_url: StoreUrl(format!("smtp://127.0.0.1:{port}")),
+        mail_from: "Everplay <games@play.example>".to_owned(),
+        support_mail: "desk@play.example".to_owned(),
+        ..of(directory.path())
+    })
+    .await;
+    let site = Site::new(&running);
+
+    let who = json!({ "email": "ada@mail.example", "password": "correct horse battery staple" });
+    let (status, registered) = site.post("/auth/register", "", who).await;
+    assert_eq!(status, 200, "{registered}");
+    let ada = registered["token"].as_str().unwrap();
+    let letter = letter_to("ada@mail.example", &mut letters).await;
+    assert!(letter.contains("MAIL FROM:<games@play.example>"), "{letter}");
+    let (_, token) = letter.split_once("/auth/confirm-email?token=").expect("the letter has the link");
+    let form = format!("token={}", token.split_whitespace().next().unwrap());
+    let confirming = site.client.post(format!("{}/auth/confirm-email", site.url));
+    let confirming = confirming.header("content-type", "application/x-www-form-urlencoded").body(form);
+    assert_eq!(confirming.send().await.unwrap().status(), StatusCode::OK);
+
+    let question = json!({ "subject": "The total is wrong", "description": "It should be 4 and not 3." });
+    let (status, ticket) = site.post("/tickets", ada, question).await;
+    assert_eq!(status, 201, "{ticket}");
+    let id = ticket["ticketId"].as_str().unwrap();
+    let mut opened = [letters.recv().await.unwrap(), letters.recv().await.unwrap()];
+    opened.sort_by_key(|letter| letter.contains("RCPT TO:<desk@play.example>"));
+    let [to_ada, to_desk] = opened;
+    assert!(to_ada.contains("RCPT TO:<ada@mail.example>"), "{to_ada}");
+    assert!(to_desk.contains("RCPT TO:<desk@play.example>"), "{to_desk}");
+    for letter in [&to_ada, &to_desk] {
+        assert!(letter.contains(&format!("Subject: [{id}] The total is wrong")), "{letter}");
+        assert!(letter.contains("A ticket was opened."), "{letter}");
+    }
+
+    // An answer goes to the player alone, and what the player writes to the desk alone.
+    let device = Device { agent: "test".into(), network: "local".into() };
+    let boss = running.accounts().guest(&CustomerId::default(), Value::Null, &device).await.unwrap();
+    let boss = Identity { roles: [Role::SupportAgent].into_iter().collect(), ..boss.identity };
+    let key = running.accounts().create_key(&boss, "desk", &[Permission::TicketsAnswer], None);
+    let desk = key.await.unwrap().token;
+    let replies = format!("/tickets/{id}/replies");
+    assert_eq!(site.post(&replies, &desk, json!({ "text": "It was 3 then." })).await.0, 201);
+    let letter = letter_to("ada@mail.example", &mut letters).await;
+    assert!(
+        letter.contains("There is an answer to your ticket:") && letter.contains("It was 3 then."),
+        "{letter}"
+    );
+    assert_eq!(site.post(&replies, ada, json!({ "text": "Oh, I see." })).await.0, 201);
+    let letter = letter_to("desk@play.example", &mut letters).await;
+    assert!(letter.contains("The player wrote:") && letter.contains("Oh, I see."), "{letter}");
+    running.stop(Duration::from_secs(5)).await;
 }
