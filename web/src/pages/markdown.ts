@@ -1,10 +1,10 @@
 /**
- * The little Markdown that articles and agents write: paragraphs, lists, headings, bold, code, links. Pure: a tree, not
+ * The little Markdown that articles and agents write: paragraphs, lists, headings, bold, emphasis, code, links. Pure: a tree, not
  * markup, so nothing that somebody wrote can become an element of its own.
  */
 
 export type Inline =
-  | { kind: "text" | "bold" | "code"; text: string }
+  | { kind: "text" | "bold" | "emphasis" | "code"; text: string }
   | { kind: "link"; text: string; href: string };
 
 export type Block =
@@ -14,8 +14,8 @@ export type Block =
 const BULLET = /^\s*[-*]\s+(.*)$/;
 const NUMBER = /^\s*\d+[.)]\s+(.*)$/;
 const HEADING = /^#{1,4}\s+(.*)$/;
-/** Bold, code, a link; the rest is text. */
-const INLINE = /\*\*([^*]+)\*\*|`([^`]+)`|\[([^\]]+)\]\(([^()\s]+)\)/g;
+/** Bold, code, a link, emphasis; the rest is text. An asterisk beside a letter or a space, as in 2*3*4, emphasises nothing. */
+const INLINE = /\*\*([^*]+)\*\*|`([^`]+)`|\[([^\]]+)\]\(([^()\s]+)\)|(?<![\p{L}\p{N}*])\*([^\s*](?:[^*]*[^\s*])?)\*(?![\p{L}\p{N}*])/gu;
 /** Where links may lead: elsewhere in the arcade, and to web pages. */
 const SAFE = /^(https?:\/\/|#\/)/;
 
@@ -57,9 +57,10 @@ function inline(text: string): Inline[] {
   let from = 0;
   for (const match of text.matchAll(INLINE)) {
     if (match.index > from) found.push({ kind: "text", text: text.slice(from, match.index) });
-    const [whole, bold, code, label, href] = match;
+    const [whole, bold, code, label, href, emphasis] = match;
     if (bold !== undefined) found.push({ kind: "bold", text: bold });
     else if (code !== undefined) found.push({ kind: "code", text: code });
+    else if (emphasis !== undefined) found.push({ kind: "emphasis", text: emphasis });
     else if (label !== undefined && href !== undefined && SAFE.test(href)) found.push({ kind: "link", text: label, href });
     else found.push({ kind: "text", text: whole });
     from = match.index + whole.length;

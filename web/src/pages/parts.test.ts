@@ -23,6 +23,23 @@ describe("Markdown", () => {
   });
 });
 
+describe("emphasis", () => {
+  const kinds = (text: string) => blocks(text).flatMap((block) => (block.kind === "list" ? block.items.flat() : block.inline)).map((part) => [part.kind, part.text]);
+
+  it("is what stands between single asterisks", () => {
+    expect(kinds("Choose *Delete the account*, and *x*.")).toEqual([
+      ["text", "Choose "], ["emphasis", "Delete the account"], ["text", ", and "], ["emphasis", "x"], ["text", "."]]);
+    expect(kinds("**a** *b*")).toEqual([["bold", "a"], ["text", " "], ["emphasis", "b"]]);
+    expect(kinds("* a *b* c")).toEqual([["text", "a "], ["emphasis", "b"], ["text", " c"]]);
+  });
+
+  it("is not made of sums, of stars alone, or in code", () => {
+    for (const text of ["2*3*4", "2 * 3 * 4", "a * b", "*", "***", "f*(x)*g", "snake*case"]) expect(kinds(text)).toEqual([["text", text]]);
+    expect(kinds("`*a*`")).toEqual([["code", "*a*"]]);
+    expect(kinds("*<b>x</b>*")).toEqual([["emphasis", "<b>x</b>"]]);
+  });
+});
+
 describe("evidence", () => {
   it("is a board of a room's state", () => {
     const seen = boardOf({ state: { board: [1, 0, 2, 0, 0, 0, 0, 0, 0], turn: 1, players: { s1: { name: "Ada", mark: 1, connected: false }, s2: { name: "Bob", mark: 2 } } } });
