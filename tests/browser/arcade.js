@@ -159,7 +159,7 @@ export class Person {
   async registers(email, password = PASSWORD) {
     await this.page.getByRole("link", { name: "Sign in" }).first().click();
     await this.page.getByRole("link", { name: "Register" }).click();
-    await this.fills({ Name: this.name, "E-mail": email, Password: password });
+    await this.fills({ "Name (optional)": this.name, "E-mail": email, Password: password });
     await this.press("Register");
     await this.isSignedIn();
   }

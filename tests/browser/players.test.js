@@ -3,9 +3,9 @@
  * and on a phone.
  */
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { PASSWORD, Person, Server, browser } from "./arcade.js";
+import { factor, freshDigits, hires, returns } from "./staff.js";
 
 const SIZES = [["desktop", { width: 1280, height: 800 }], ["phone", { width: 390, height: 844 }]];
 const ADMIN = "boss@example.org";
@@ -52,26 +52,6 @@ async function wins(winner, loser, first) {
   await loser.press("Give up");
   await loser.page.getByRole("dialog").getByRole("button", { name: "Give up" }).click();
   await winner.sees(`You win: ${loser.name} gave up`);
-}
-
-/** The six digits of an authenticator at this moment (RFC 6238). */
-function digits(secret, now = Date.now()) {
-  const bits = [...secret.replace(/\s/g, "")].map((letter) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(letter).toString(2).padStart(5, "0")).join("");
-  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => Number.parseInt(byte, 2)));
-  const counter = Buffer.alloc(8);
-  counter.writeBigUInt64BE(BigInt(Math.floor(now / 30_000)));
-  const hash = createHmac("sha1", key).update(counter).digest();
-  const at = hash[19] & 15;
-  return String((hash.readUInt32BE(at) & 0x7fffffff) % 1_000_000).padStart(6, "0");
-}
-
-/** A code is taken once: the next one comes with the next half minute. */
-async function freshDigits(secret, used) {
-  for (;;) {
-    const code = digits(secret);
-    if (code !== used) return code;
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
 }
 
 for (const [size, viewport] of SIZES) {
@@ -151,7 +131,7 @@ for (const [size, viewport] of SIZES) {
       // It is nobody else's to see.
       const ticket = await ada.page.locator(".ticket-line").first().getAttribute("href");
       await bob.page.goto(`${server.url}/${ticket}`);
-      await bob.page.getByRole("alert").filter({ hasText: "no such thing" }).waitFor();
+      await bob.reads("No such ticket");
       await allEnd(ada, bob);
     });
 
@@ -250,34 +230,12 @@ describe("the desk", { timeout: 240_000 }, () => {
     const id = x.page.url().split("/").pop();
 
     const boss = await Person.arrive(chrome, server, "Boss");
-    await boss.registers(ADMIN);
-    const link = await confirmation();
-    const mail = await boss.context.newPage();
-    await mail.goto(link);
-    await mail.getByRole("button", { name: "Confirm" }).click();
-    await mail.getByText("is confirmed").waitFor();
-    await mail.close();
-
-    await boss.page.goto(`${server.url}/#/account`);
-    await boss.page.getByText("Set up", { exact: true }).click();
-    await boss.page.locator("#factor-password").fill(PASSWORD);
-    await boss.press("Begin");
-    const secret = await boss.page.locator(".secret").textContent();
-    const first = await freshDigits(secret, "");
-    await boss.fills({ "First code": first });
-    await boss.press("Confirm");
-    await boss.page.locator(".codes li").first().waitFor();
+    await hires(boss, server, ADMIN);
+    const { secret, used } = await factor(boss, server);
     await boss.press("I have them");
     await boss.page.getByText("recovery codes left").waitFor();
-
     // A role counts only in a sign-in that showed the second factor.
-    await boss.press("Sign out");
-    await boss.page.locator("#account", { hasText: "Sign in" }).waitFor();
-    await boss.signsIn(ADMIN);
-    await boss.reads("Your second factor");
-    await boss.fills({ Code: await freshDigits(secret, first) });
-    await boss.press("Continue");
-    await boss.isSignedIn();
+    await returns(boss, ADMIN, await freshDigits(secret, used));
     await boss.goes("Desk");
     await boss.page.locator(".ticket-line", { hasText: "My opponent insulted me" }).click();
     await boss.reads("My opponent insulted me");
@@ -286,7 +244,7 @@ describe("the desk", { timeout: 240_000 }, () => {
     await board.waitFor();
     assert.equal(await board.getAttribute("aria-label"), "The board, by rows: X, X, X, O, O, empty, empty, empty, empty");
     await boss.press("Take it");
-    await boss.page.getByText("Taken by").waitFor();
+    await boss.page.getByText("Taken by you").waitFor();
     await boss.page.getByText("Internal note").click();
     await boss.fills({ Answer: "Looks bad." });
     await boss.press("Send");
@@ -299,19 +257,8 @@ describe("the desk", { timeout: 240_000 }, () => {
     await x.page.locator(".said", { hasText: "We have warned them." }).waitFor({ timeout: 30_000 });
     assert.equal(await x.page.locator(".said", { hasText: "Looks bad." }).count(), 0);
     await x.press("Close the ticket");
+    await x.page.getByRole("dialog").getByRole("button", { name: "Close it" }).click();
     await x.page.getByText("This ticket is closed.").waitFor();
     await allEnd(ada, bob, boss);
   });
-
-  /** The link in the mail to the admin, which the server writes to its log. */
-  async function confirmation() {
-    for (let tries = 0; tries < 150; tries += 1) {
-      const link = /https?:\/\/[^\s"\\]+\/auth\/confirm-email\?token=[\w.~-]+/g;
-      const found = [...server.log.matchAll(link)].map(([url]) => url);
-      // The admin registered last.
-      if (server.log.includes(ADMIN) && found.length > 0) return found.at(-1);
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-    throw new Error(`no mail in the log:\n${server.log}`);
-  }
 });

@@ -50,16 +50,18 @@ export function refusal(status: number, body: unknown, retryAfter: string | null
 const SENTENCES: Record<string, string> = {
   OFFLINE: "The server does not answer. Try again in a moment.",
   UNAUTHENTICATED: "Sign in first.",
-  INVALID_CREDENTIALS: "That address and password do not belong together.",
+  // Where an account that is signed in proves itself once more.
+  INVALID_CREDENTIALS: "That password is wrong.",
   WRONG_CODE: "That code is wrong or too old.",
   PROVIDER_REFUSED: "The other site did not confirm who you are.",
   FORBIDDEN: "You may not do that.",
   SECOND_FACTOR_REQUIRED: "This needs a sign-in with your second factor.",
   PASSWORD_REQUIRED: "Sign in again first: this takes a sign-in of the last five minutes.",
   CROSS_SITE: "The browser says that another site asked for this.",
-  NOT_FOUND: "There is no such thing any more.",
+  NOT_FOUND: "That is not there, or not any more.",
   EMAIL_TAKEN: "That address has an account already.",
   NAME_TAKEN: "That name is taken.",
+  VERSION_CONFLICT: "It was changed meanwhile. Look at it as it is now, and try again.",
   BODY_TOO_LARGE: "That is too long.",
   INTERNAL: "Something broke on our side.",
   MAINTENANCE: "The service is being worked on.",
@@ -99,9 +101,24 @@ export function words(error: unknown): string {
   return error.status >= 500 ? SENTENCES.INTERNAL! : "The server did not take that.";
 }
 
-/** The field a refusal is about. */
-export const fieldOf = (error: unknown): string | null =>
-  error instanceof Refusal && typeof error.details.field === "string" ? error.details.field : null;
+/** Fields that codes are about, the likeliest first: a form has one of them. */
+const FIELDS: readonly (readonly [RegExp, readonly string[]])[] = [
+  [/^(email_|EMAIL_)/, ["email"]],
+  [/^password_/, ["newPassword", "password"]],
+  [/^(INVALID_CREDENTIALS|invalid_credentials)$/, ["oldPassword", "password"]],
+  [/^NAME_TAKEN$/, ["username"]],
+  [/^WRONG_CODE$/, ["code"]],
+];
+
+/** The names of the field that a refusal is about, the likeliest first; none: it is about no field. */
+export function fieldsOf(error: unknown): readonly string[] {
+  if (!(error instanceof Refusal)) return [];
+  const { field } = error.details;
+  // Two routes call it by the same name: the new one, where there are two.
+  if (field === "password") return ["newPassword", "password"];
+  if (typeof field === "string") return [field];
+  return FIELDS.find(([code]) => code.test(error.code))?.[1] ?? [];
+}
 
 /** What an operator says, and until when it is expected to last; empty when neither is known. */
 export function lasting(message: string, until: string | null, now: number): string {

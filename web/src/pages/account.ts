@@ -1,12 +1,13 @@
 /** One's own account: name and region, address and password, second factor, other sites, sign-ins, export, deletion. */
 import { type Schema, DELETE, GET, POST, PUT, answer } from "../api/client";
 import { elsewhere } from "../account/elsewhere";
+import { qr } from "../account/qr";
 import { change, enter, forget, signOut, user } from "../account/session";
 import { confirm, h, toast } from "../dom";
 import { NAME_LENGTH } from "../name";
 import { pageHash } from "../route";
 import { REGIONS, since } from "./model";
-import { Loaded, type Open, action, field, form, heading, pill, select, signInFirst } from "./page";
+import { Loaded, type Open, action, field, focusOn, form, heading, pill, select, signInFirst } from "./page";
 import { label } from "./sign";
 
 type Account = Schema<"Account">;
@@ -87,7 +88,7 @@ function access(account: Account, again: () => void): HTMLElement {
 
 const fold = (title: string, content: Node): HTMLElement => h("details", { class: "fold" }, h("summary", {}, title), content);
 
-/** An authenticator: begun, shown a first code, then in force. */
+/** An authenticator: begun, shown a first code, then in force. Each step takes the focus, so that it is read out. */
 function factor(): HTMLElement {
   const state = new Loaded(() => answer(GET("/account/factor")), (status) => (status.enabled ? enabled(status.recoveryCodes) : disabled()));
   const code = (id: string) => h("input", { type: "text", id, name: "code", required: true, autocomplete: "one-time-code", inputmode: "numeric", maxlength: 40, spellcheck: "false" });
@@ -97,16 +98,17 @@ function factor(): HTMLElement {
     return h("div", { class: "stack" }, h("p", { class: "quiet" }, "A code of your phone besides the password. Staff cannot do without."),
       fold("Set up", form({ label: "Set up a second factor", button: "Begin", look: "button", act: async () => {
         const begun = await answer(POST("/account/factor", { body: { password: password.value } }));
-        state.element.replaceChildren(begin(begun.url));
+        turn(begin(begun.url));
       } }, field("Password", password))));
   }
 
   function begin(url: string): HTMLElement {
     const first = code("factor-first");
     const secret = new URL(url).searchParams.get("secret") ?? "";
-    return h("div", { class: "stack" },
-      h("p", {}, "Enter this key in your authenticator, or ", h("a", { href: url }, "open it there"), ":"),
-      h("p", { class: "secret" }, secret.replace(/(.{4})(?=.)/g, "$1 ")),
+    return h("div", { class: "stack", role: "group", "aria-label": "Your authenticator", "aria-describedby": "factor-how" },
+      h("p", { id: "factor-how" }, "Scan this picture with your authenticator, type the key into it, or ", h("a", { href: url }, "open it on this device"), "; then enter the code it shows."),
+      h("div", { class: "factor-key" }, qr(url, "The key as a QR code"),
+        h("div", { class: "stack" }, h("p", { class: "quiet", id: "factor-key" }, "The key"), h("p", { class: "secret", "aria-labelledby": "factor-key" }, secret.replace(/(.{4})(?=.)/g, "$1 ")))),
       form({ label: "Confirm the authenticator", button: "Confirm", act: async () => {
         codes((await answer(POST("/account/factor/confirm", { body: { code: first.value.trim() } }))).recoveryCodes);
       } }, field("First code", first)));
@@ -123,14 +125,29 @@ function factor(): HTMLElement {
       fold("Remove", form({ label: "Remove the second factor", button: "Remove it", look: "button", act: async () => {
         await answer(POST("/account/factor/remove", { body: { code: last.value.trim() } }));
         await state.again();
+        toast("Your second factor is removed.");
       } }, field("Code", last))));
   }
 
   function codes(list: string[]): void {
-    state.element.replaceChildren(h("div", { class: "stack" },
-      h("p", {}, "Keep these recovery codes: each opens the account once when the authenticator is lost. They are shown only now."),
-      h("ul", { class: "codes" }, ...list.map((code) => h("li", {}, code))),
-      h("button", { type: "button", class: "button", onclick: () => void state.again() }, "I have them")));
+    turn(h("div", { class: "stack", role: "group", "aria-label": "Your recovery codes", "aria-describedby": "codes-why codes" },
+      h("p", { id: "codes-why" }, "Keep these recovery codes: each opens the account once when the authenticator is lost. They are shown only now."),
+      h("ul", { class: "codes", id: "codes" }, ...list.map((code) => h("li", {}, code))),
+      h("div", { class: "row" },
+        action("Copy", async () => {
+          try {
+            await navigator.clipboard.writeText(list.join("\n"));
+            toast("Copied.");
+          } catch {
+            toast("The browser does not let us copy: select them and copy by hand.");
+          }
+        }, toast),
+        action("I have them", () => state.again(), toast, "button primary"))));
+  }
+
+  function turn(step: HTMLElement): void {
+    state.element.replaceChildren(step);
+    focusOn(step);
   }
   return panel("Second factor", state.element);
 }

@@ -3,7 +3,7 @@ import { type Schema, GET, answer } from "../api/client";
 import { user } from "../account/session";
 import { h } from "../dom";
 import { pageHash } from "../route";
-import { Loaded, type Open, heading, nothing } from "./page";
+import { Loaded, type Open, heading, notFound, nothing } from "./page";
 import { CATEGORIES, rich } from "./support";
 import "./support.css";
 
@@ -55,7 +55,8 @@ const entry = (article: Schema<"FaqArticle">): HTMLElement =>
 function article(slug: string) {
   const content = new Loaded(() => answer(GET("/faq/{slug}", { params: { path: { slug } } })), (article) =>
     h("article", { class: "panel" }, h("h1", {}, article.title), rich(article.text),
-      h("p", { class: "aside" }, "Does that not help? ", h("a", { href: pageHash("tickets", ["new"], { subject: article.title }) }, "Open a ticket"))));
+      h("p", { class: "aside" }, "Does that not help? ", h("a", { href: pageHash("tickets", ["new"], { subject: article.title }) }, "Open a ticket"))),
+  { title: (article) => article.title, instead: notFound("No such answer", "It was taken away, or never written.", pageHash("help"), "All answers") });
   return {
     title: "Help",
     element: h("div", { class: "page narrow" }, h("p", {}, h("a", { href: pageHash("help") }, "‹ All answers")), content.element),

@@ -1,5 +1,5 @@
 /** What the pages beside the games are made of: loading, refusals, forms, marks of staleness. */
-import { Refusal, words, fieldOf } from "../api/refusal";
+import { Refusal, fieldsOf, words } from "../api/refusal";
 import { h } from "../dom";
 import type { PageRoute } from "../route";
 import { onceOther } from "../service";
@@ -26,6 +26,19 @@ export interface Ways {
 /** Every module of a page exports one of these. */
 export type Open = (at: PageRoute, ways: Ways) => Page;
 
+/** The document's title, of the arcade's pages. */
+export const title = (text: string): void => {
+  document.title = `${text} · Everplay`;
+};
+
+/** What a part of a page does beside showing what came. */
+export interface Options<T> {
+  /** The title of the whole page, known when this is loaded. */
+  title?(value: T): string;
+  /** Stands in the place of a refusal that trying again does not help; null: it is one like others. */
+  instead?(error: unknown): Node | null;
+}
+
 /** A part of a page that comes from the server: says that it loads, what went wrong, and offers to try again. */
 export class Loaded<T> {
   readonly element = h("div", { class: "loaded", "aria-busy": "true" }, h("p", { class: "quiet", role: "status" }, "Loading…"));
@@ -33,10 +46,12 @@ export class Loaded<T> {
   #view: (value: T) => Node | Node[];
   #turn = 0;
   #shown = false;
+  #options: Options<T>;
 
-  constructor(load: () => Promise<T>, view: (value: T) => Node | Node[]) {
+  constructor(load: () => Promise<T>, view: (value: T) => Node | Node[], options: Options<T> = {}) {
     this.#load = load;
     this.#view = view;
+    this.#options = options;
     void this.again();
   }
 
@@ -52,6 +67,8 @@ export class Loaded<T> {
     } catch (error) {
       if (turn !== this.#turn) return;
       this.element.removeAttribute("aria-busy");
+      const instead = this.#options.instead?.(error);
+      if (instead) return this.element.replaceChildren(instead);
       const code = error instanceof Refusal ? error.code : "";
       // What holds for everything is said once on a page, and looked at again when it is over.
       if (code === "MAINTENANCE") {
@@ -71,18 +88,50 @@ export class Loaded<T> {
     this.#shown = true;
     this.element.removeAttribute("aria-busy");
     const focused = document.activeElement;
-    const held = focused && this.element.contains(focused) ? { tag: focused.tagName, key: keyOf(focused) } : null;
+    const held = focused && this.element.contains(focused) ? { tag: focused.tagName, key: keyOf(focused), caret: caretOf(focused) } : null;
     this.element.replaceChildren(...[this.#view(value)].flat());
-    // What is drawn anew by itself must not take the focus away from what it was on.
-    if (held) Array.from(this.element.querySelectorAll<HTMLElement>(held.tag)).find((one) => keyOf(one) === held.key)?.focus({ preventScroll: true });
+    if (this.element.isConnected && this.#options.title) title(this.#options.title(value));
+    if (!held) return;
+    // What is drawn anew by itself must not take the focus away from what it was on; what is gone leaves it here.
+    const next = Array.from(this.element.querySelectorAll<HTMLElement>(held.tag)).find((one) => keyOf(one) === held.key);
+    if (!next) return focusOn(this.element);
+    next.focus({ preventScroll: true });
+    if (held.caret && next instanceof HTMLTextAreaElement) {
+      next.setSelectionRange(held.caret.from, held.caret.to);
+      next.scrollTop = held.caret.top;
+    }
   }
 }
 
+/** Where somebody writes in a text of several lines. */
+const caretOf = (element: Element) =>
+  element instanceof HTMLTextAreaElement ? { from: element.selectionStart, to: element.selectionEnd, top: element.scrollTop } : null;
+
+/** Puts the focus on what is no control: something new to be read there. */
+export function focusOn(element: HTMLElement): void {
+  element.tabIndex = -1;
+  element.focus({ preventScroll: true });
+}
+
+/** What stands where an address names nothing: one way on, and nothing to be tried again. */
+export const notFound = (heading: string, why: string, href: string, way: string) => (error: unknown): Node | null => {
+  if (!(error instanceof Refusal) || error.code !== "NOT_FOUND") return null;
+  title("Not found");
+  return door(heading, why, href, way);
+};
+
+/** A panel with one way on. */
+export const door = (heading: string, why: string, href: string, way: string): HTMLElement =>
+  h("div", { class: "invite" }, h("section", { class: "panel" },
+    h("h1", {}, heading),
+    h("p", { class: "lead" }, why),
+    h("a", { class: "button primary big", href }, way)));
+
 const keyOf = (element: Element): string => element.id || element.getAttribute("href") || element.textContent || "";
 
-/** Asks anew from time to time while somebody looks. Returns what stops it. */
+/** Asks anew from time to time while somebody looks, and is asked nothing. Returns what stops it. */
 export function every(ms: number, act: () => void): () => void {
-  const timer = setInterval(() => document.visibilityState === "visible" && act(), ms);
+  const timer = setInterval(() => document.visibilityState === "visible" && !document.querySelector("dialog[open]") && act(), ms);
   return () => clearInterval(timer);
 }
 
@@ -93,27 +142,38 @@ export function field(label: string, input: HTMLElement, hint = ""): HTMLElement
   return h("div", { class: "field" }, h("label", { for: id }, label), input, hint ? h("p", { class: "hint", id: `${id}-hint` }, hint) : null);
 }
 
-/** A form that sends itself once at a time and says what went wrong beside its button. */
+let forms = 0;
+
+/** A form that sends itself once at a time, says what went wrong beside its button, and marks the field that it is about. */
 export function form(
   options: { label: string; button: string; look?: string; aside?: Node | null; act: () => Promise<unknown> },
   ...fields: (Node | null)[]
 ): HTMLFormElement {
-  const problem = h("p", { class: "problem", role: "alert", hidden: true });
+  const problem = h("p", { class: "problem", role: "alert", id: `problem-${++forms}`, hidden: true });
   const button = h("button", { type: "submit", class: options.look ?? "button primary" }, options.button);
   const element = h("form", { class: "form", "aria-label": options.label, novalidate: true }, ...fields, problem,
     h("div", { class: "row" }, button, options.aside ?? null));
   let busy = false;
-  const say = (text: string) => {
+  let wrong: Element | null = null;
+  const say = (text: string, about: HTMLElement | null = null) => {
     problem.textContent = text;
     problem.hidden = text === "";
+    if (wrong) {
+      wrong.removeAttribute("aria-invalid");
+      describe(wrong, problem.id, false);
+    }
+    wrong = about;
+    if (!about) return;
+    about.setAttribute("aria-invalid", "true");
+    describe(about, problem.id, true);
+    about.focus();
   };
   element.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (busy) return;
     const invalid = element.querySelector<HTMLInputElement>(":invalid:not(fieldset)");
     if (invalid) {
-      say(`${invalid.labels?.[0]?.textContent ?? "A field"}: ${invalid.validationMessage}`);
-      return invalid.focus();
+      return say(`${invalid.labels?.[0]?.textContent ?? "A field"}: ${invalid.validationMessage}`, invalid);
     }
     busy = true;
     button.setAttribute("aria-busy", "true");
@@ -121,15 +181,22 @@ export function form(
     try {
       await options.act();
     } catch (error) {
-      say(words(error));
-      const name = fieldOf(error);
-      element.querySelector<HTMLElement>(name ? `[name="${CSS.escape(name)}"]` : "input, textarea, select")?.focus();
+      const fields = fieldsOf(error).map((name) => element.querySelector<HTMLElement>(`[name="${CSS.escape(name)}"]`));
+      say(words(error), fields.find((field) => field !== null) ?? null);
     } finally {
       busy = false;
       button.removeAttribute("aria-busy");
     }
   });
   return element;
+}
+
+/** Adds an id to what describes an element, or takes it away. */
+function describe(element: Element, id: string, on: boolean): void {
+  const others = (element.getAttribute("aria-describedby") ?? "").split(" ").filter((one) => one && one !== id);
+  const all = on ? [...others, id] : others;
+  if (all.length > 0) element.setAttribute("aria-describedby", all.join(" "));
+  else element.removeAttribute("aria-describedby");
 }
 
 /** A button that acts once at a time; what goes wrong is for the caller's `failed`. */

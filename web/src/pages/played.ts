@@ -3,11 +3,12 @@ import { type Schema, GET, answer } from "../api/client";
 import { h, markPicture, s, say } from "../dom";
 import { pageHash } from "../route";
 import { gameName, position, since } from "./model";
-import { Loaded, type Open, pill } from "./page";
+import { Loaded, type Open, notFound, pill } from "./page";
 
 export const open: Open = (at) => {
   const id = at.rest[0] ?? "";
-  const game = new Loaded(() => answer(GET("/games/{id}", { params: { path: { id } } })), view);
+  const game = new Loaded(() => answer(GET("/games/{id}", { params: { path: { id } } })), view,
+    { title: (game) => `${gameName(game.kind)}, ${game.players.map((player) => player.name).join(" and ")}`, instead: notFound("No such game", "It was never played, or it is kept no longer.", "#/", "To the arcade") });
   return { title: "A game", element: h("div", { class: "page narrow" }, game.element) };
 };
 

@@ -4,7 +4,7 @@ import { user } from "../account/session";
 import { h } from "../dom";
 import { pageHash } from "../route";
 import { OUTCOMES, against, duration, gameName, initials, outcome, percent, regionName, since } from "./model";
-import { Loaded, type Open, action, every, nothing, pill, signInFirst, staleMark } from "./page";
+import { Loaded, type Open, action, every, notFound, nothing, pill, signInFirst, staleMark } from "./page";
 
 /** So often the statistics are asked for: results are counted within a second of the game's end. */
 const AGAIN_MS = 5_000;
@@ -17,7 +17,17 @@ export const open: Open = (at) => {
   const own = id === me?.id;
   const path = { params: { path: { id } } };
 
-  const who = new Loaded(() => answer(GET("/users/{id}", path)), (profile) => card(profile, own));
+  const who = new Loaded(() => answer(GET("/users/{id}", path)), (profile) => card(profile, own), {
+    title: (profile) => (own ? "Your profile" : profile.displayName),
+    instead: (error) => {
+      const missing = nobody(error);
+      if (!missing) return null;
+      // Statistics of nobody are none, and are not asked for again.
+      stop();
+      for (const part of Array.from(page.children)) if (part !== who.element) part.remove();
+      return missing;
+    },
+  });
   const place = new Loaded(() => answer(GET("/leaderboard/user/{id}", { params: { path: { id }, query: { rows: 0 } } })), (at) => standing(at, own));
   const games = history(id, own);
   let counted = -1;
@@ -32,15 +42,14 @@ export const open: Open = (at) => {
     return now;
   }, statistics);
   const stop = every(AGAIN_MS, () => void stats.again());
-  return {
-    title: own ? "Your profile" : "Player",
-    element: h("div", { class: "page profile" }, who.element,
-      h("div", { class: "columns" },
-        h("section", { class: "panel", "aria-label": "Statistics" }, h("h2", {}, "Statistics"), stats.element, place.element),
-        h("section", { class: "panel", "aria-label": "Games" }, h("h2", {}, "Games"), games.element))),
-    close: stop,
-  };
+  const page = h("div", { class: "page profile" }, who.element,
+    h("div", { class: "columns" },
+      h("section", { class: "panel", "aria-label": "Statistics" }, h("h2", {}, "Statistics"), stats.element, place.element),
+      h("section", { class: "panel", "aria-label": "Games" }, h("h2", {}, "Games"), games.element)));
+  return { title: own ? "Your profile" : "Player", element: page, close: stop };
 };
+
+const nobody = notFound("No such player", "The account was deleted, or there never was one.", pageHash("leaderboard"), "Leaderboard");
 
 function card(profile: Schema<"UserProfile">, own: boolean): HTMLElement {
   const since = new Date(profile.createdAt).toLocaleDateString(undefined, { year: "numeric", month: "long" });

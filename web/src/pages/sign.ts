@@ -6,7 +6,7 @@ import { type Tokens, enter, signOut, user } from "../account/session";
 import { h, toast } from "../dom";
 import { NAME_LENGTH, savedName } from "../name";
 import { backTo, pageHash } from "../route";
-import { Loaded, type Open, type Page, action, field, form } from "./page";
+import { Loaded, type Open, type Page, action, field, form, title } from "./page";
 
 export const open: Open = (at) => {
   const next = backTo(at.query.get("next"));
@@ -30,6 +30,7 @@ export const open: Open = (at) => {
       const challenge = error instanceof Refusal && error.code === "second_factor_required" ? error.details.challenge : null;
       if (typeof challenge !== "string") throw error;
       panel.replaceChildren(...secondFactor(challenge, wentIn));
+      title("Second factor");
       panel.querySelector("input")?.focus();
     }
   };
@@ -40,6 +41,8 @@ export const open: Open = (at) => {
     return page("Forgotten password");
   }
   if (me && !me.anonymous) {
+    // A sign-in that ended elsewhere, as by a new password, is noticed here, and then there is something to fill in.
+    void answer(GET("/account")).catch(() => user() || window.dispatchEvent(new HashChangeEvent("hashchange")));
     panel.replaceChildren(
       h("h1", {}, `You are signed in as ${me.displayName}`),
       h("a", { class: "button primary big", href: pageHash("profile") }, "To your profile"),
@@ -82,12 +85,15 @@ function register(guest: boolean, tried: Tried): Node[] {
     h("p", { class: "lead" }, guest ? "All that you have played stays with it." : "An address and a password are enough."),
     form({ label: "Register", button: guest ? "Keep it" : "Register", look: "button primary big",
       act: () => tried(answer(POST("/auth/register", {
-        body: { email: email.value.trim(), password: password.value, options: guest || !name.value.trim() ? {} : { displayName: name.value.trim() } },
+        body: { email: email.value.trim(), password: password.value, options: guest ? {} : { displayName: name.value.trim() || somebody() } },
       }))) },
-      guest ? null : field("Name", name, `Shown to others; games show its first ${NAME_LENGTH} characters.`),
+      guest ? null : field("Name (optional)", name, `Shown to others; games show its first ${NAME_LENGTH} characters.`),
       field("E-mail", email), field("Password", password, "8 characters at least.")),
   ];
 }
+
+/** What somebody is called who gave no name. */
+const somebody = (): string => `Player ${1000 + Math.floor(Math.random() * 9000)}`;
 
 function guest(wentIn: (tokens: Schema<"Tokens">) => void): HTMLElement {
   const problem = (text: string) => toast(text);

@@ -1,4 +1,5 @@
 /** What the pages of players and of agents share about tickets: names, what is said, what is due. */
+import { user } from "../account/session";
 import type { Schema } from "../api/client";
 import { h } from "../dom";
 import { type Block, type Inline, blocks } from "./markdown";
@@ -55,9 +56,16 @@ function block(block: Block): HTMLElement {
 
 function inline(part: Inline): Node | string {
   if (part.kind === "bold") return h("strong", {}, part.text);
+  if (part.kind === "emphasis") return h("em", {}, part.text);
   if (part.kind === "code") return h("code", {}, part.text);
   if (part.kind === "link") return h("a", { href: part.href, rel: "noopener noreferrer" }, part.text);
   return part.text;
+}
+
+/** An agent, as agents see them: `by` is `account:ID` or `key:ID`. */
+export function staff(by: string | null | undefined, name: string | null | undefined): string {
+  const me = user();
+  return me && by === `account:${me.id}` ? "you" : name || (by?.startsWith("key:") ? "a program" : "an agent");
 }
 
 /** The question and all that was said, in order. */
@@ -69,15 +77,16 @@ export function conversation(ticket: Ticket, replies: Schema<"TicketReply">[], a
     said(agent ? ticket.authorName : "You", ticket.createdAt, ticket.description, agent ? "theirs" : "mine"),
     ...replies.map((reply) => {
       const mine = agent ? reply.side === "agent" : reply.side === "player";
-      const who = reply.side === "player" ? (agent ? ticket.authorName : "You") : agent ? reply.by ?? "Agent" : "Support";
-      return said(reply.internal ? `${who}, internal note` : who, reply.at, reply.text, `${mine ? "mine" : "theirs"}${reply.internal ? " internal" : ""}`);
+      const who = reply.side === "player" ? (agent ? ticket.authorName : "You") : agent ? staff(reply.by, reply.byName) : "Support";
+      const head = who.charAt(0).toUpperCase() + who.slice(1);
+      return said(reply.internal ? `${head}, internal note` : head, reply.at, reply.text, `${mine ? "mine" : "theirs"}${reply.internal ? " internal" : ""}`);
     }));
 }
 
 /** Lines of a list of tickets. */
 export function ticketLine(ticket: Ticket, href: string, agent: boolean): HTMLElement {
   const facts = agent
-    ? [ticket.authorName, categoryName(ticket.category), ticket.assignee ? "taken" : "nobody’s"]
+    ? [ticket.authorName, categoryName(ticket.category), ticket.assignee ? `taken by ${staff(ticket.assignee, ticket.assigneeName)}` : "nobody’s"]
     : [categoryName(ticket.category), ticket.replies === 0 ? "no reply yet" : ticket.replies === 1 ? "1 reply" : `${ticket.replies} replies`];
   return h("li", {}, h("a", { class: "ticket-line", href },
     h("span", { class: "grow" }, h("strong", {}, ticket.subject), h("span", { class: "quiet" }, `${facts.join(" · ")} · ${since(ticket.updatedAt, Date.now())}`)),

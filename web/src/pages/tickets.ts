@@ -1,10 +1,11 @@
 /** A player's tickets: opening one, with a game if it is about one; the list; one with all that was said. */
 import { type Schema, GET, POST, PUT, answer } from "../api/client";
 import { user } from "../account/session";
-import { h, toast } from "../dom";
+import { confirm, h, toast } from "../dom";
 import { pageHash } from "../route";
+import { Draft } from "./draft";
 import { against, gameName, since } from "./model";
-import { Loaded, type Open, type Page, action, every, field, form, heading, nothing, pill, select, signInFirst } from "./page";
+import { Loaded, type Open, type Page, action, every, field, form, heading, notFound, nothing, pill, select, signInFirst } from "./page";
 import { CATEGORIES, type Status, type Ticket, categoryName, conversation, due, statusPill, ticketLine } from "./support";
 import "./support.css";
 
@@ -49,6 +50,9 @@ function fresh(game: string, title: string): Page {
   const text = h("textarea", { id: "description", name: "description", required: true, minlength: 10, maxlength: 5000, rows: 7 });
   const category = select("category", [["", "Guess from my words"], ...CATEGORIES], game ? "gameplay" : "", () => undefined);
   const games = select("game", [["", "None"], ...(game ? [[game, "The game you came from"] as const] : [])], game, () => undefined);
+  // What one came here with is a ticket of its own.
+  const draft = new Draft(["ticket", game, title].filter(Boolean).join(" "));
+  draft.hold(subject, text, category, games);
   void answer(GET("/users/{id}/games", { params: { path: { id: "me" }, query: { limit: GAMES } } })).then((page) => {
     for (const played of page.games) {
       const label = `${gameName(played.kind)} ${against(played)}, ${since(played.updatedAt, Date.now())}`;
@@ -56,6 +60,7 @@ function fresh(game: string, title: string): Page {
       if (known) known.textContent = label;
       else games.append(h("option", { value: played.gameId }, label));
     }
+    if (!games.value) draft.put(games);
   }, () => undefined);
 
   const found = h("div", { class: "suggested", role: "status", hidden: true });
@@ -75,7 +80,7 @@ function fresh(game: string, title: string): Page {
     timer = window.setTimeout(() => void suggest().catch(() => undefined), PAUSE_MS);
   };
   subject.addEventListener("input", soon);
-  if (title) soon();
+  if (subject.value) soon();
 
   return {
     title: "Open a ticket",
@@ -89,8 +94,10 @@ function fresh(game: string, title: string): Page {
             ...(category.value && { category: category.value as Ticket["category"] }),
             ...(games.value && { game: reference(games.value) }),
           } }));
+          draft.forget();
           toast("Your ticket is with us.");
-          location.hash = pageHash("tickets", [ticket.ticketId]);
+          // Back leads to where one came from, not into an empty form.
+          location.replace(pageHash("tickets", [ticket.ticketId]));
         } },
       field("Subject", subject), found,
       field("What happened", text, "What you did, what you expected, what came instead."),
@@ -110,11 +117,12 @@ const ACTS: Partial<Record<Status, string>> = { closed: "Close the ticket", open
 
 function one(id: string): Page {
   const path = { params: { path: { id } } };
+  const draft = new Draft(`ticket ${id}`);
   let seen = -1;
-  const details = new Loaded(() => answer(GET("/tickets/{id}", path)), ({ ticket, conversation: said }) => {
+  const details: Loaded<Schema<"TicketDetails">> = new Loaded(() => answer(GET("/tickets/{id}", path)), ({ ticket, conversation: said }) => {
     seen = ticket.version;
     const text = h("textarea", { id: "reply", name: "text", required: true, maxlength: 5000, rows: 4 });
-    const again = () => details.again();
+    draft.hold(text);
     return h("div", { class: "page" },
       h("div", { class: "page-head ticket-head" }, h("div", {},
         h("p", { class: "quiet" }, h("a", { href: pageHash("tickets") }, "‹ Your tickets"), ` · ${ticket.ticketId}`),
@@ -125,23 +133,24 @@ function one(id: string): Page {
           ? h("p", { class: "quiet" }, "This ticket is closed. ", h("a", { href: pageHash("tickets", ["new"]) }, "Open another one"))
           : form({ label: "Answer the ticket", button: "Send", act: async () => {
             await answer(POST("/tickets/{id}/replies", { ...path, body: { text: text.value.trim() } }));
-            await again();
+            draft.forget();
+            text.value = "";
+            await details.again();
           } }, field("Your answer", text)),
         h("div", { class: "actions" }, ...ticket.mayBecome.filter((status) => ACTS[status]).map((status) => action(ACTS[status]!, async () => {
-          await answer(PUT("/tickets/{id}", { ...path, body: { status, version: ticket.version } }));
-          await again();
+          const sure = status !== "closed" || await confirm("Close this ticket?", text.value.trim()
+            ? "What you have written and not sent goes with it. A closed ticket stays closed; a new one can always be opened."
+            : "A closed ticket stays closed; a new one can always be opened.", "Close it", "Keep it open");
+          if (!sure) return;
+          // Whatever the desk noted meanwhile, the ticket is its author's to close: no version is named.
+          await answer(PUT("/tickets/{id}", { ...path, body: { status } }));
+          if (status === "closed") draft.forget();
+          await details.again();
         }, toast, "button quiet")))));
-  });
+  }, { title: ({ ticket }) => ticket.subject, instead: notFound("No such ticket", "It was never opened, or it is somebody else’s.", pageHash("tickets"), "Your tickets") });
   // What is being written stays: the page is drawn anew only when there is something new.
   const stop = every(AGAIN_MS, () => void answer(GET("/tickets/{id}", path)).then((now) => {
-    const writing = details.element.querySelector("textarea");
-    if (now.ticket.version === seen) return;
-    const draft = writing?.value ?? "";
-    const focused = document.activeElement === writing;
-    details.show(now);
-    const next = details.element.querySelector("textarea");
-    if (next && draft) next.value = draft;
-    if (focused) next?.focus();
+    if (seen >= 0 && now.ticket.version > seen) details.show(now);
   }, () => undefined));
   return { title: "Ticket", element: h("div", { class: "page medium" }, details.element), close: stop };
 }
