@@ -85,6 +85,10 @@ for (const [size, viewport] of SIZES) {
         await first.press("Rematch");
         await second.press("Accept rematch");
         await second.page.locator(".status", { hasText: /turn/ }).waitFor();
+        // A game that is given up counts once both have moved.
+        const begins = (await second.status.innerText()) === "Your turn" ? second : first;
+        await begins.plays(0);
+        await (begins === first ? second : first).plays(4);
         await second.press("Give up");
         await second.page.getByRole("dialog").getByRole("button", { name: "Give up" }).click();
         await first.sees(`You win: ${second.name} gave up`);

@@ -7,7 +7,7 @@ use crate::error::ErrorEnvelope;
 use crate::{Allowed, ApiError, Json, MaybePlayer, Path, Query, need};
 use axum::extract::State;
 use axum::http::StatusCode;
-use everplay_accounts::{Accounts, Principal};
+use everplay_accounts::{AccountError, Accounts, Principal};
 use everplay_boards as boards;
 use everplay_boards::{Board, Boards, GameResult, Order, ResultPlayer, Scope, Source};
 use everplay_types::{CustomerId, MAX_ID_LEN, timestamp};
@@ -27,15 +27,23 @@ const AROUND: u32 = 5;
 /// Players of a reported game at most.
 const MAX_PLAYERS: usize = 64;
 
-/// The routes: `/leaderboard` and `/users/{id}/stats`. `accounts` knows players who have not played.
+/// The routes: `/leaderboard` and `/users/{id}/stats`. Reported players, and those who have
+/// not played, are looked up among the accounts.
 pub fn routes(boards: Boards, accounts: Accounts) -> OpenApiRouter {
+    let reporting = Reporting { boards: boards.clone(), accounts };
     OpenApiRouter::new()
         .routes(routes!(global))
         .routes(routes!(regional))
         .routes(routes!(around))
-        .routes(routes!(update))
-        .with_state(boards.clone())
-        .merge(OpenApiRouter::new().routes(routes!(stats)).with_state((boards, accounts)))
+        .with_state(boards)
+        .merge(OpenApiRouter::new().routes(routes!(update)).routes(routes!(stats)).with_state(reporting))
+}
+
+/// What a reported result and statistics need.
+#[derive(Clone)]
+struct Reporting {
+    boards: Boards,
+    accounts: Accounts,
 }
 
 /// What a board is sorted by.
@@ -388,14 +396,14 @@ async fn around(
 
 /// Report a result
 ///
-/// For servers whose games are not rooms here: rooms' results are counted by themselves.
+/// For servers whose games are not rooms here. Players have accounts; boards show their names and regions.
 #[utoipa::path(
     post, path = "/leaderboard/update", tag = "leaderboard", operation_id = "reportResult", security(("bearer" = [])),
     request_body = ResultReport,
     responses((status = 200, description = "It counts, once", body = ResultCounted))
 )]
 async fn update(
-    State(boards): State<Boards>,
+    State(Reporting { boards, accounts }): State<Reporting>,
     who: Allowed<need::ResultsWrite>,
     Json(report): Json<ResultReport>,
 ) -> Result<Json<ResultCounted>, ApiError> {
@@ -403,9 +411,22 @@ async fn update(
         Principal::Player(identity) => identity.customer,
         Principal::Server(key) => key.customer,
     };
-    let result = reported(customer, report)?;
+    let mut result = reported(customer, report)?;
     if !boards::rules::counts(&result) {
         return Err(ApiError::invalid_field("players", "at least two, each once"));
+    }
+    for player in &mut result.players {
+        let profile = match accounts.profile(&result.customer, &player.player).await {
+            Err(AccountError::NotFound(_)) => {
+                let problem = format!("there is no account {}", player.player);
+                return Err(ApiError::invalid_field("players", problem));
+            }
+            profile => profile?,
+        };
+        if !profile.guest || player.name.is_empty() {
+            player.name = profile.display_name;
+        }
+        player.region = Some(profile.region.unwrap_or_default());
     }
     let taken = boards.take(vec![result]).await.map_err(|error| {
         tracing::warn!(%error, "a reported result was not counted");
@@ -472,7 +493,7 @@ fn reported(customer: CustomerId, report: ResultReport) -> Result<GameResult, Ap
     )
 )]
 async fn stats(
-    State((boards, accounts)): State<(Boards, Accounts)>,
+    State(Reporting { boards, accounts }): State<Reporting>,
     who: MaybePlayer,
     Path(id): Path<String>,
 ) -> Result<Json<UserStats>, ApiError> {

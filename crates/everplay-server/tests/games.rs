@@ -401,6 +401,9 @@ async fn a_deleted_account_is_nobody_in_games_and_on_boards() {
         server.request("POST", "/games", Some(&ada.token), None, Some(&json!({ "mode": "private" }))).1;
     let game = id(&made);
     assert_eq!(server.request("POST", &format!("/games/{game}/join"), Some(&bob.token), None, None).0, 200);
+    // A game counts once both have moved.
+    assert_eq!(ada.play(&server, &game, 4, "first").0, 200);
+    assert_eq!(bob.play(&server, &game, 0, "first").0, 200);
     assert_eq!(server.request("DELETE", &format!("/games/{game}"), Some(&bob.token), None, None).0, 200);
     let stats = |guest: &Guest| server.get(&format!("/users/{}/stats", guest.id))["overall"].clone();
     eventually("counted", || stats(&ada), |stats| stats["gamesWon"] == 1);

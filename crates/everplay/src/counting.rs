@@ -16,7 +16,7 @@
 
 use crate::config::{Config, Stores};
 use crate::line::KeepLine;
-use crate::personal::{Histories, Standings};
+use crate::personal::{Histories, Standings, board_name};
 use crate::{Error, Result};
 use everplay_accounts::{AccountError, Accounts, PersonalData};
 use everplay_boards::{
@@ -144,8 +144,9 @@ struct Finished {
     reason: String,
     #[serde(default)]
     board: Vec<Option<String>>,
+    /// None: the room does not say.
     #[serde(default)]
-    moves: Vec<serde_json::Value>,
+    moves: Option<Vec<serde_json::Value>>,
     #[serde(default)]
     took_ms: u64,
 }
@@ -228,7 +229,8 @@ fn kept(event: &RoomEvent, finished: Finished) -> (GameId, Game, Vec<GameMove>) 
             None => winner.clone(),
         },
     };
-    let moves = finished.moves.iter().enumerate().map(|(at, played)| GameMove {
+    let played = finished.moves.unwrap_or_default();
+    let moves = played.iter().enumerate().map(|(at, played)| GameMove {
         number: at as u32 + 1,
         mark: marks.get(at % marks.len().max(1)).cloned().unwrap_or_default(),
         played: played.clone(),
@@ -249,7 +251,7 @@ fn kept(event: &RoomEvent, finished: Finished) -> (GameId, Game, Vec<GameMove>) 
         status: if forfeited { GameStatus::Forfeited } else { GameStatus::Completed },
         winner: Some(winner),
         reason: finished.reason,
-        moves: finished.moves,
+        moves: played,
         created_at: event.date.saturating_sub(finished.took_ms),
         updated_at: event.date,
         version: event.number,
@@ -282,7 +284,10 @@ impl EventConsumer for CountGames {
                 let Some(mut result) = counted(&event, finished) else { continue };
                 for player in &mut result.players {
                     match accounts.profile(&event.room.customer, &player.player).await {
-                        Ok(profile) => player.region = Some(profile.region.unwrap_or_default()),
+                        Ok(profile) => {
+                            player.name = board_name(&profile).unwrap_or(std::mem::take(&mut player.name));
+                            player.region = Some(profile.region.unwrap_or_default());
+                        }
                         Err(AccountError::NotFound(_)) => player.name = FORGOTTEN.to_owned(),
                         // Without an answer the region stays what it was.
                         Err(_) => {}
@@ -298,8 +303,16 @@ impl EventConsumer for CountGames {
     }
 }
 
+/// Whether a game says something about its players. One that was given up before each had moved does not: somebody who
+/// loses on purpose, or two who agree, would make a rating of nothing.
+fn was_played(finished: &Finished) -> bool {
+    let forfeited = FORFEITS.contains(&finished.reason.as_str());
+    let each_moved = finished.moves.as_ref().is_none_or(|moves| moves.len() >= finished.players.len());
+    !forfeited || each_moved
+}
+
 fn counted(event: &RoomEvent, finished: Finished) -> Option<GameResult> {
-    if finished.players.iter().any(|player| player.computer) {
+    if finished.players.iter().any(|player| player.computer) || !was_played(&finished) {
         return None;
     }
     let outcome = |mark: &str| match &finished.winner {
@@ -321,6 +334,9 @@ fn counted(event: &RoomEvent, finished: Finished) -> Option<GameResult> {
     };
     rules::counts(&result).then_some(result)
 }
+
+#[cfg(test)]
+mod away;
 
 #[cfg(test)]
 mod tests {
@@ -360,6 +376,25 @@ mod tests {
         assert_eq!((game.created_at, game.updated_at), (999_600, 1_000_000));
         assert_eq!((game.players[0].id.as_str(), game.players[1].id.as_str()), ("ada", "s2"));
         assert_eq!(moves[1], GameMove { number: 2, mark: "O".into(), played: json!(0) });
+    }
+
+    /// Sides take turns: with two moves each has made one.
+    #[test]
+    fn a_game_given_up_before_both_moved_counts_for_nobody() {
+        let result = |moves: serde_json::Value, reason: &str| {
+            let mut payload = payload([Some("ada"), Some("bob")], false, Some("X"));
+            (payload["moves"], payload["reason"]) = (moves, reason.into());
+            let event = event(payload);
+            let kept = kept(&event, event.read().unwrap()).1;
+            assert_eq!(kept.reason, reason, "it is in the histories");
+            counted(&event, event.read().unwrap()).is_some()
+        };
+        for reason in FORFEITS {
+            assert!(!result(json!([]), reason) && !result(json!([4]), reason), "{reason}");
+            assert!(result(json!([4, 0]), reason), "{reason}");
+            assert!(result(json!(null), reason), "a room that does not tell moves");
+        }
+        assert!(result(json!([]), "line"), "not given up");
     }
 
     #[test]

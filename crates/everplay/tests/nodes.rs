@@ -30,7 +30,7 @@ impl Room for Empty {
 
     fn messages(on: &mut Messages<Self>) {
         on.message("end", |_: &mut Self, cx: &mut Context<Self>, _: &Client, game: Value| {
-            cx.emit("game finished", &game);
+            cx.emit("game finished", &game).expect("there is room for it");
             Ok(())
         });
     }

@@ -18,6 +18,16 @@ pub trait PersonalData: Send + Sync + 'static {
         customer: &'a CustomerId,
         account: &'a str,
     ) -> BoxFuture<'a, Result<Value, String>>;
+    /// What others see of the account has changed. A keeper that shows it brings it up to date; a failure is logged, and
+    /// made good when the keeper next has to do with the account.
+    fn shown<'a>(
+        &'a self,
+        _customer: &'a CustomerId,
+        _account: &'a str,
+        _profile: &'a Profile,
+    ) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
     /// Makes what must stay nobody's, and removes the rest. Called again when it failed; doing it twice changes nothing.
     fn erase<'a>(&'a self, customer: &'a CustomerId, account: &'a str) -> BoxFuture<'a, Result<(), String>>;
 }
@@ -128,7 +138,15 @@ impl Accounts {
             Ok(())
         });
         match changed.await {
-            Ok(user) => Ok(Profile::from(&user)),
+            Ok(user) => {
+                let profile = Profile::from(&user);
+                for keeper in &self.0.personal {
+                    if let Err(reason) = keeper.shown(&identity.customer, &identity.id, &profile).await {
+                        tracing::warn!(keeper = keeper.name(), reason, "a profile is shown as it was");
+                    }
+                }
+                Ok(profile)
+            }
             Err(AccountError::Store(StoreError::Taken)) => Err(AccountError::NameTaken),
             Err(error) => Err(error),
         }
