@@ -7,7 +7,7 @@ use crate::rate::{RatePolicy, Rates};
 use crate::{Caller, csrf, document, headers};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -34,6 +34,8 @@ pub struct Layers {
     pub levels: Levels,
     /// Longest a handler may take; then 503. Default 10 s.
     pub timeout: Duration,
+    /// Largest body; a larger one is answered 413. Default 64 KiB.
+    pub max_body: usize,
 }
 
 impl Layers {
@@ -45,6 +47,7 @@ impl Layers {
             shared_rates: None,
             levels: Levels::default(),
             timeout: Duration::from_secs(10),
+            max_body: 64 << 10,
         }
     }
 }
@@ -90,7 +93,7 @@ impl Api {
                 let message = "this path does not take that method";
                 ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message)
             })
-            .layer(DefaultBodyLimit::max(64 << 10))
+            .layer(DefaultBodyLimit::max(layers.max_body))
             .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
                 ApiError::internal().into_response()
             }))
@@ -133,6 +136,8 @@ async fn around(State(shared): State<Arc<Shared>>, mut request: Request, next: N
         }
         Who::Nobody | Who::Rejected(_) => (format!("network {}", caller.network()), shared.rates.guest()),
     };
+    let (method, route) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
+    let account = account_of(&who);
     let (taken, allowed) = shared.rates.take(key, limit).await;
     let allowed = allowed
         .map_err(ApiError::from)
@@ -151,7 +156,18 @@ async fn around(State(shared): State<Arc<Shared>>, mut request: Request, next: N
             }
         }
     };
+    if let Some(code) = refused_for_security(&response, route.as_ref()) {
+        let route = route.as_ref().map_or("", MatchedPath::as_str);
+        tracing::warn!(
+            target: "security", code, %method, route, account.id = account, network = caller.network(),
+            request.id = %caller.request_id, "refused"
+        );
+    }
     let mut response = in_form(response, &caller);
+    if let Some(route) = route {
+        // For the edge's line about this request.
+        response.extensions_mut().insert(route);
+    }
     taken.apply(response.headers_mut());
     headers::apply(response.headers_mut());
     shared.levels.apply(response.headers_mut());
@@ -159,6 +175,40 @@ async fn around(State(shared): State<Arc<Shared>>, mut request: Request, next: N
         HeaderValue::from_str(&caller.request_id).expect("the edge takes only header text as a request's id");
     response.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
     response
+}
+
+/// The account that asks, for log lines; empty for strangers.
+fn account_of(who: &Who) -> String {
+    match who {
+        Who::Known(Principal::Player(identity)) | Who::Believed(identity) => identity.id.to_string(),
+        Who::Known(Principal::Server(key)) => format!("key {}", key.key),
+        Who::Nobody | Who::Rejected(_) => String::new(),
+    }
+}
+
+/// Refusals that whoever watches over the server wants to hear of: proofs that were none, and what somebody may not do. A token
+/// that has expired is none of them.
+const OF_SECURITY: [&str; 8] = [
+    "INVALID_CREDENTIALS",
+    "WRONG_CODE",
+    "PROVIDER_REFUSED",
+    "BANNED",
+    "FORBIDDEN",
+    "SECOND_FACTOR_REQUIRED",
+    "PASSWORD_REQUIRED",
+    "CROSS_SITE",
+];
+
+/// The code under which a refusal is told to them. Sign-ins of SDKs are refused in the SDKs' own words.
+fn refused_for_security(response: &Response, route: Option<&MatchedPath>) -> Option<&'static str> {
+    match response.extensions().get::<ApiError>() {
+        Some(refusal) => OF_SECURITY.into_iter().find(|code| *code == refusal.code),
+        None => {
+            let refused = matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+            (refused && route.is_some_and(|route| route.as_str().contains("/auth")))
+                .then_some("SIGN_IN_REFUSED")
+        }
+    }
 }
 
 /// Writes the envelope of a refusal.

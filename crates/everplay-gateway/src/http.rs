@@ -13,6 +13,7 @@
 //! Invariants: every answer has the CORS headers, `x-request-id` and `everplay-service`; every body has a length; whatever is not a
 //! Colyseus route and fails says so in the error envelope, also the router's bare 404 and 405.
 
+mod access;
 mod body;
 mod cors;
 pub(crate) mod error;
@@ -23,18 +24,22 @@ use crate::metrics::{Refusal, Route};
 use crate::rooms::ClientInfo;
 use crate::server::{Shared, Slot, SocketSlot};
 use crate::socket;
+use access::Access;
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use body::{Bound, BoundedBody, Verdict};
 use error::{Envelope, RequestId};
 use everplay_wire::matchmake::Route as MatchRoute;
 use hyper::body::Incoming;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tower::ServiceExt;
+use tracing::Instrument;
 
 /// Header with the request's name.
 const REQUEST_ID: &str = "x-request-id";
+/// Header with the addresses a request came by.
+const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Header with how much of the service there is.
 const SERVICE: &str = "everplay-service";
 
@@ -48,17 +53,49 @@ pub(crate) async fn answer(
     let id = RequestId::of(request.headers().get(REQUEST_ID));
     let origin = request.headers().get(header::ORIGIN).cloned();
     let is_head = request.method() == Method::HEAD;
-    let (route, mut response) = dispatch(shared, slot, peer, &id, request).await;
+    let guarded = shared.staff.guards(request.uri().path());
+    let access = Access::begin(request.method(), || client_ip(shared, peer, request.headers()));
+    // Whatever is logged on the way to the answer says of which request.
+    let span = tracing::info_span!("request", request.id = %id);
+    let (route, mut response) = dispatch(shared, slot, peer, &id, request).instrument(span).await;
     shared.metrics.answered(route, response.status().as_u16());
+    if let Some(access) = access {
+        access.end(route, &id, &response);
+    }
     if is_bare_refusal(&response) && !is_head {
         response = envelope_of(response, &id);
     }
-    cors::apply(response.headers_mut(), origin.as_ref());
+    if !guarded || origin.as_ref().is_some_and(|origin| shared.staff.comes_from(origin)) {
+        cors::apply(response.headers_mut(), origin.as_ref());
+    }
+    // The answer depends on the origin: a shared cache must not give one origin's answer to another.
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+    guard(response.headers_mut(), shared.https);
     response.headers_mut().insert(REQUEST_ID, id.header());
     if let Some(level) = shared.rooms.service() {
         response.headers_mut().entry(SERVICE).or_insert(HeaderValue::from_static(level));
     }
     response
+}
+
+/// Data is never a document: nothing in it may load, run, frame or be framed.
+const DATA_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+/// A year, as browsers that keep lists of such hosts want it.
+const ONLY_HTTPS: &str = "max-age=31536000; includeSubDomains";
+
+/// What browsers are told of every answer, unless it says it itself.
+fn guard(headers: &mut HeaderMap, https: bool) {
+    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    let is_data = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| kind.starts_with("application/json") || kind.starts_with("text/plain"));
+    if is_data {
+        headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(DATA_POLICY));
+    }
+    if https {
+        headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(HeaderValue::from_static(ONLY_HTTPS));
+    }
 }
 
 async fn dispatch(
@@ -101,7 +138,13 @@ async fn dispatch(
             matchmake::answer(shared, &method, name, dialect, client, request.into_body(), &verdict).await;
         return (Route::Matchmake, response);
     }
-    if let Some((route, response)) = health::answer(shared, id, request.method(), request.uri().path()) {
+    let asked = health::Asked {
+        method: request.method(),
+        path: request.uri().path(),
+        peer,
+        headers: request.headers(),
+    };
+    if let Some((route, response)) = health::answer(shared, id, &asked) {
         return (route, response);
     }
     let mut request = request;
@@ -131,21 +174,25 @@ async fn dispatch(
 
 /// What the edge knows of whoever sent `headers`.
 fn client_info(shared: &Shared, peer: SocketAddr, id: &RequestId, headers: &HeaderMap) -> ClientInfo {
-    // Several headers of that name are one list.
-    let forwarded: Vec<&str> =
-        headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
-    let forwarded = (!forwarded.is_empty()).then(|| forwarded.join(","));
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = authorization.and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
-    });
     ClientInfo {
-        ip: shared.options.client_address(peer.ip(), forwarded.as_deref()),
-        token,
+        ip: client_ip(shared, peer, headers),
+        token: bearer(headers).map(str::to_owned),
         headers: headers.clone(),
         request_id: id.clone(),
     }
+}
+
+fn client_ip(shared: &Shared, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
+    // Several headers of that name are one list.
+    let forwarded: Vec<&str> =
+        headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
+    let forwarded = (!forwarded.is_empty()).then(|| forwarded.join(","));
+    shared.options.client_address(peer.ip(), forwarded.as_deref())
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn is_upgrade(headers: &HeaderMap) -> bool {

@@ -33,6 +33,7 @@ pub use rooms::{
     RoomInbox, Rooms,
 };
 pub use server::{
-    BindError, Handle, Listening, Parts, RenderMetrics, Service, SocketHandler, SocketSlot, Upgrades,
+    BindError, Handle, Listening, Parts, RenderMetrics, Service, SocketHandler, SocketSlot, StaffPaths,
+    Upgrades,
 };
 pub use socket::{Incoming, Socket, Violation};

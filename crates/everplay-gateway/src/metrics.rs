@@ -111,6 +111,20 @@ pub(crate) enum Route {
     App,
 }
 
+impl Route {
+    /// In metrics and log lines.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Route::Matchmake => "matchmake",
+            Route::Upgrade => "upgrade",
+            Route::Health => "health",
+            Route::Metrics => "metrics",
+            Route::Preflight => "preflight",
+            Route::App => "app",
+        }
+    }
+}
+
 /// The handles. Made after the program installed its recorder; before that, everything goes nowhere.
 pub(crate) struct Metrics {
     pub(crate) sockets: Gauge,
@@ -183,14 +197,7 @@ impl Metrics {
 
     /// Counts an answered request.
     pub(crate) fn answered(&self, route: Route, status: u16) {
-        let route = match route {
-            Route::Matchmake => "matchmake",
-            Route::Upgrade => "upgrade",
-            Route::Health => "health",
-            Route::Metrics => "metrics",
-            Route::Preflight => "preflight",
-            Route::App => "app",
-        };
+        let route = route.label();
         let class = match status {
             100..=199 => "1xx",
             200..=299 => "2xx",

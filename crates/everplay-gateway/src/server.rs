@@ -19,7 +19,7 @@ use crate::rooms::{BoxFuture, Readiness, Rooms};
 use crate::socket::Socket;
 use crate::watched::{SharedTurn, Turn, Watched};
 use axum::Router;
-use axum::http::{Request, StatusCode};
+use axum::http::{HeaderValue, Request, StatusCode};
 use everplay_types::CloseCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -58,6 +58,12 @@ pub struct Parts {
     pub app: Router,
     /// Answers `/metrics`; without it, the application's router is asked.
     pub metrics: Option<RenderMetrics>,
+    /// Read by who shows it as a bearer token; None: by programs of this machine.
+    pub metrics_key: Option<String>,
+    /// What only pages of a few hosts may call.
+    pub staff: StaffPaths,
+    /// Whether browsers come by HTTPS: then they are told to come by nothing else.
+    pub https: bool,
     /// WebSockets of the application, by exact path.
     pub sockets: HashMap<String, SocketHandler>,
     /// Paths whose handshakes go to the application's router, with a [`SocketSlot`] extension.
@@ -68,7 +74,38 @@ impl Parts {
     /// Only rooms.
     pub fn new(rooms: Arc<dyn Rooms>) -> Self {
         let upgrades: Upgrades = Arc::new(|_| false);
-        Parts { rooms, app: Router::new(), metrics: None, sockets: HashMap::new(), upgrades }
+        Parts {
+            rooms,
+            app: Router::new(),
+            metrics: None,
+            metrics_key: None,
+            staff: StaffPaths::default(),
+            https: false,
+            sockets: HashMap::new(),
+            upgrades,
+        }
+    }
+}
+
+/// Paths whose answers pages of other hosts may not read, but those named. All others may be called from any page, as games
+/// are played from anywhere.
+#[derive(Debug, Clone, Default)]
+pub struct StaffPaths {
+    /// First segments, such as `/admin`; what is below them counts too.
+    pub paths: Vec<String>,
+    /// Origins that may, such as `https://desk.example`.
+    pub origins: Vec<String>,
+}
+
+impl StaffPaths {
+    pub(crate) fn guards(&self, path: &str) -> bool {
+        self.paths.iter().any(|root| {
+            path.strip_prefix(root.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+
+    pub(crate) fn comes_from(&self, origin: &HeaderValue) -> bool {
+        self.origins.iter().any(|own| own.as_bytes() == origin.as_bytes())
     }
 }
 
@@ -115,6 +152,9 @@ pub(crate) struct Shared {
     pub(crate) rooms: Arc<dyn Rooms>,
     pub(crate) app: Router,
     pub(crate) render_metrics: Option<RenderMetrics>,
+    pub(crate) metrics_key: Option<String>,
+    pub(crate) staff: StaffPaths,
+    pub(crate) https: bool,
     pub(crate) sockets_of_app: HashMap<String, SocketHandler>,
     pub(crate) upgrades: Upgrades,
     pub(crate) metrics: Arc<Metrics>,
@@ -248,6 +288,9 @@ impl Listening {
             rooms: parts.rooms,
             app: parts.app,
             render_metrics: parts.metrics,
+            metrics_key: parts.metrics_key,
+            staff: parts.staff,
+            https: parts.https,
             sockets_of_app: parts.sockets,
             upgrades: parts.upgrades,
             metrics: Arc::new(Metrics::new()),

@@ -180,8 +180,11 @@ settings! {
     /// Whether saved rooms are brought back at start. `false` starts fresh: they stay in the store as they are, nobody
     /// plays in them, the log names them, and the next start with `true` brings them back. Always `true` in a cluster.
     hydration("GAME_HYDRATION_ENABLED"): bool = true;
+    /// Shown as `Authorization: Bearer KEY` to read `/metrics`: a random text of 32 characters or more. Empty: they are told to
+    /// programs of this machine that come without a proxy.
+    metrics_key("EVERPLAY_METRICS_KEY"): ClusterKey = ClusterKey::default();
     /// Which log lines are written: a level (`error`, `warn`, `info`, `debug`, `trace`) or a list such as
-    /// `info,everplay_gateway=debug`.
+    /// `info,everplay_gateway=debug`; `info,access=off` leaves out the line per request, `warn` keeps those of `security`.
     log("EVERPLAY_LOG"): String = "info".to_owned();
     /// How log lines look: `human`, `json`, or `auto`, which is human on a terminal and JSON otherwise.
     log_format("EVERPLAY_LOG_FORMAT"): LogFormat = LogFormat::Auto;

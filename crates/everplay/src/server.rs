@@ -128,6 +128,9 @@ pub(crate) async fn start(config: Config, parts: Parts) -> Result<Running> {
     let parts = everplay_gateway::Parts {
         app,
         metrics: parts.metrics,
+        metrics_key: Some(config.metrics_key.0.clone()).filter(|key| !key.is_empty()),
+        staff: services::staff_paths(&config),
+        https: config.public_url.starts_with("https://"),
         sockets: line::PATHS.map(|path| (path.to_owned(), Arc::clone(&plain))).into(),
         upgrades: Arc::new(everplay_api::games::takes_socket),
         ..everplay_gateway::Parts::new(rooms)

@@ -25,7 +25,7 @@ use everplay_api::auth::Origins;
 use everplay_api::games::GameServices;
 use everplay_api::levels::Levels;
 use everplay_api::{Api, Authenticate, Caller, Layers, RatePolicy};
-use everplay_gateway::{ClientInfo, SocketSlot};
+use everplay_gateway::{ClientInfo, SocketSlot, StaffPaths};
 use everplay_live::{Allowances, LiveStore};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -64,6 +64,10 @@ impl Services {
         if !config.smtp_url.0.is_empty() {
             let smtp = SmtpMail::new(&config.smtp_url.0, &config.mail_from).map_err(Error::Store)?;
             parts.mailer = Arc::new(smtp);
+        } else {
+            tracing::warn!(
+                "no SMTP server is set: mails are written to the log, with links that confirm addresses and reset passwords"
+            );
         }
         let counting = Counting::open(config).await?;
         let support = Support::new(config, Arc::clone(&counting.records), live);
@@ -142,12 +146,11 @@ impl Services {
             authenticate: Arc::clone(&authenticate),
             accounts: self.accounts.clone(),
         };
-        let origins =
-            config.web_origins.split(',').map(|origin| origin.trim().trim_end_matches('/').to_owned());
-        let origins = Origins(origins.filter(|origin| !origin.is_empty()).collect());
+        let origins = Origins(web_origins(config).collect());
         let mut layers = Layers::new(authenticate);
         layers.levels = self.levels.clone();
         layers.rates = rate_policy(config);
+        layers.max_body = config.max_body.0 as usize;
         layers.shared_rates = rooms.allowances;
         let boards = self.counting.boards.clone();
         let (searches, talking) = RoomSearches::new(rooms.seats);
@@ -192,6 +195,21 @@ impl Services {
         if let Err(error) = self.accounts.close().await {
             tracing::warn!(%error, "uses of keys were not written down");
         }
+    }
+}
+
+/// Pages on other hosts that are ours too.
+fn web_origins(config: &Config) -> impl Iterator<Item = String> {
+    let origins = config.web_origins.split(',').map(|origin| origin.trim().trim_end_matches('/').to_owned());
+    origins.filter(|origin| !origin.is_empty())
+}
+
+/// What is for staff: called from our own pages only.
+pub(crate) fn staff_paths(config: &Config) -> StaffPaths {
+    let own = Some(config.public_url.trim_end_matches('/').to_owned()).filter(|own| !own.is_empty());
+    StaffPaths {
+        paths: ["/admin", "/api/admin"].map(str::to_owned).into(),
+        origins: web_origins(config).chain(own).collect(),
     }
 }
 

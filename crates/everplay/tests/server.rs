@@ -163,3 +163,16 @@ async fn an_address_in_use_is_named() {
     let refused = second.err().unwrap().to_string();
     assert!(refused.starts_with(&format!("cannot listen on {}", running.address())), "{refused}");
 }
+
+#[tokio::test]
+async fn bodies_of_services_are_as_large_as_the_setting_says() {
+    let body = serde_json::json!({ "options": { "note": "x".repeat(100_000) } });
+    for (max_body, refused) in [(64 << 10, true), (256 << 10, false)] {
+        let config = Config { max_body: everplay::config::Size(max_body), ..in_memory() };
+        let running = start(config).await;
+        let url = format!("http://{}/auth/anonymous", running.address());
+        let status = reqwest::Client::new().post(url).json(&body).send().await.unwrap().status().as_u16();
+        assert_eq!(status == 413, refused, "{status}");
+        running.stop(Duration::from_secs(5)).await;
+    }
+}

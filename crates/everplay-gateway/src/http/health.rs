@@ -9,24 +9,52 @@
 //! answered before; a balancer may look at it, whoever restarts processes looks at `/health/live`.
 
 use super::error::{Envelope, RequestId, json_response, text_response};
+use super::{FORWARDED_FOR, bearer};
 use crate::metrics::Route;
 use crate::rooms::Readiness;
 use crate::server::Shared;
 use axum::body::Body;
-use axum::http::{HeaderValue, Method, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use serde_json::json;
+use std::net::SocketAddr;
 
-/// The answer, if `path` is one of these routes.
-pub(super) fn answer(
-    shared: &Shared,
-    id: &RequestId,
-    method: &Method,
-    path: &str,
-) -> Option<(Route, Response<Body>)> {
-    if method != Method::GET && method != Method::HEAD {
+/// What is asked, and by whom.
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a Method,
+    pub(super) path: &'a str,
+    pub(super) peer: SocketAddr,
+    pub(super) headers: &'a HeaderMap,
+}
+
+/// Metrics tell how much is played: they are for who has the key, and without one for programs of this machine that did not
+/// come through a proxy.
+fn may_read_metrics(shared: &Shared, asked: &Asked<'_>) -> Result<(), Envelope<'static>> {
+    let Some(key) = &shared.metrics_key else {
+        let forwarded = [FORWARDED_FOR, "forwarded", "x-real-ip", "via"];
+        let direct = !forwarded.iter().any(|name| asked.headers.contains_key(*name));
+        if asked.peer.ip().to_canonical().is_loopback() && direct {
+            return Ok(());
+        }
+        let message = "metrics are told to programs of this machine; set a key to read them from elsewhere";
+        return Err(Envelope::new(StatusCode::FORBIDDEN, "FORBIDDEN", message));
+    };
+    match bearer(asked.headers) {
+        Some(shown) if same(shown.as_bytes(), key.as_bytes()) => Ok(()),
+        _ => Err(Envelope::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "show the key of the metrics")),
+    }
+}
+
+/// Looks at every byte, so that the time it takes tells nothing of where they differ.
+fn same(shown: &[u8], key: &[u8]) -> bool {
+    shown.len() == key.len() && shown.iter().zip(key).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+}
+
+/// The answer, if the path is one of these routes.
+pub(super) fn answer(shared: &Shared, id: &RequestId, asked: &Asked<'_>) -> Option<(Route, Response<Body>)> {
+    if asked.method != Method::GET && asked.method != Method::HEAD {
         return None;
     }
-    let response = match path {
+    let response = match asked.path {
         "/__healthcheck" => text_response(StatusCode::OK, "OK"),
         "/health/live" => json_response(StatusCode::OK, json!({"status": "live"}).to_string()),
         "/health/ready" => match shared.readiness() {
@@ -59,6 +87,9 @@ pub(super) fn answer(
         }
         "/metrics" => {
             let render = shared.render_metrics.as_ref()?;
+            if let Err(refusal) = may_read_metrics(shared, asked) {
+                return Some((Route::Metrics, refusal.response(id)));
+            }
             let mut response = text_response(StatusCode::OK, render());
             let prometheus = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
             response.headers_mut().insert(header::CONTENT_TYPE, prometheus);

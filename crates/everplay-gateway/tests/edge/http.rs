@@ -289,3 +289,82 @@ async fn sockets_of_one_address_are_bounded() {
     open.until("a socket", |world| world.handle.sockets() == 1).await;
     assert_eq!(open.get("/health/live").await.status, 200, "loopback is not counted by default");
 }
+
+#[tokio::test]
+async fn pages_of_other_hosts_may_send_and_read_what_services_use() {
+    let world = World::new();
+    let answer = world.http("OPTIONS /games HTTP/1.1\nhost: h\norigin: https://game.example\n\n").await;
+    let allowed = answer.header("access-control-allow-headers").unwrap();
+    assert!(allowed.contains("Authorization") && allowed.contains("Idempotency-Key"), "{allowed}");
+    let exposed = answer.header("access-control-expose-headers").unwrap();
+    for name in ["Retry-After", "RateLimit", "everplay-service", "x-request-id"] {
+        assert!(exposed.contains(name), "{exposed}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_for_staff_is_called_from_our_own_pages_only() {
+    let plug = |parts: &mut Parts| {
+        parts.staff.paths = vec!["/admin".to_owned()];
+        parts.staff.origins = vec!["https://desk.example".to_owned()];
+    };
+    let world = World::build(EchoRooms::default(), |_| {}, plug);
+    for (method, path, origin, allowed) in [
+        ("OPTIONS", "/admin/users", "https://game.example", None),
+        ("GET", "/admin", "https://game.example", None),
+        ("GET", "/admin/users", "https://desk.example", Some("https://desk.example")),
+        ("GET", "/administrators", "https://game.example", Some("https://game.example")),
+    ] {
+        let answer = world.http(&format!("{method} {path} HTTP/1.1\nhost: h\norigin: {origin}\n\n")).await;
+        assert_eq!(answer.header("access-control-allow-origin"), allowed, "{path}");
+        assert_eq!(answer.header("access-control-allow-credentials"), allowed.map(|_| "true"), "{path}");
+        assert!(answer.header("vary").is_some_and(|vary| vary.contains("origin")));
+    }
+}
+
+#[tokio::test]
+async fn answers_are_no_documents_and_https_stays_https() {
+    let world = World::new();
+    let plain = [
+        world.get("/health").await,
+        world.post("/matchmake/join/x", "{}").await,
+        world.get("/nowhere").await,
+    ];
+    for answer in &plain {
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert!(answer.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
+        assert_eq!(answer.header("strict-transport-security"), None);
+    }
+    let world = World::build(EchoRooms::default(), |_| {}, |parts| parts.https = true);
+    for path in ["/health", "/nowhere"] {
+        let told = world.get(path).await.header("strict-transport-security").map(str::to_owned);
+        assert!(told.is_some_and(|told| told.starts_with("max-age=")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_for_this_machine_or_for_who_has_the_key() {
+    let metrics: everplay_gateway::RenderMetrics = std::sync::Arc::new(|| "# metrics".to_owned());
+    let ask = async |world: &World, header: &str| {
+        world.http(&format!("GET /metrics HTTP/1.1\nhost: h\n{header}\n\n")).await
+    };
+    let open = World::build(EchoRooms::default(), |_| {}, |parts| parts.metrics = Some(metrics.clone()));
+    assert_eq!(ask(&open, "accept: */*").await.status, 200);
+    let proxied = ask(&open, "x-forwarded-for: 127.0.0.1").await;
+    assert_eq!((proxied.status, proxied.envelope_code().as_str()), (403, "FORBIDDEN"));
+    let keyed = World::build(
+        EchoRooms::default(),
+        |_| {},
+        |parts| {
+            parts.metrics = Some(metrics.clone());
+            parts.metrics_key = Some("a-key-of-many-letters".to_owned());
+        },
+    );
+    for (header, status) in [
+        ("accept: */*", 401),
+        ("authorization: Bearer a-key-of-many-letter5", 401),
+        ("authorization: Bearer a-key-of-many-letters\nx-forwarded-for: 192.0.2.1", 200),
+    ] {
+        assert_eq!(ask(&keyed, header).await.status, status, "{header}");
+    }
+}
