@@ -268,6 +268,14 @@ describe("spaaace", { timeout: 240_000 }, () => {
     await eve.hasShip();
     assert.equal(await eve.page.locator(".scores .own").getAttribute("data-key"), eve.key, "the same seat");
     assert.equal(await eve.page.locator(".scores .own .name").textContent(), "Eve");
+    // And after the tab was closed, by the arcade.
+    await eve.page.close();
+    eve.page = eve.person.page = await eve.person.context.newPage();
+    eve.page.setDefaultTimeout(60_000);
+    await eve.page.goto(`${server.url}/`);
+    await eve.page.getByRole("link", { name: "Continue" }).click();
+    await eve.hasShip();
+    assert.equal(await eve.page.locator(".scores .own").getAttribute("data-key"), eve.key, "the same seat again");
 
     const max = new Pilot();
     max.person = await Person.arrive(chrome, server, "Max", { viewport: { width: 460, height: 340 }, hash: `${address}/watch` });
