@@ -7,7 +7,6 @@ use axum::response::Redirect;
 use axum::routing::get;
 use everplay_spaaace::Spaaace;
 use everplay_tictactoe::{TicTacToe, WaitingLine};
-use serde_json::json;
 
 fn main() -> everplay::Result {
     everplay::App::new()
@@ -17,7 +16,8 @@ fn main() -> everplay::Result {
         .matched([("mode", "private")])
         .room::<WaitingLine>("line")
         .filter_by(["line", "tables"])
-        .filter_defaults([("line", json!("main")), ("tables", json!(1))])
+        .filter_defaults([("line", "main")])
+        .filter_defaults([("tables", 1)])
         .room::<Spaaace>("spaaace")
         .pages(pages::arcade())
         // An address of the page for links to this game; what they say after `#` stays.
