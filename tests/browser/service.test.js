@@ -60,11 +60,19 @@ function digits(secret) {
 
 for (const [size, viewport] of SIZES) {
   describe(`the level of service on a ${size}`, { timeout: 120_000 }, () => {
+    after(async () => {
+      await ask("DELETE", "/admin/service", undefined, operator);
+    });
+
     it("stands below the header of every page, is said once, and goes away with the word", async () => {
       const ada = await Person.arrive(chrome, server, `Ada ${size}`, { viewport });
       await ada.registers(`ada-${size}@example.org`);
       const strip = ada.page.getByRole("status").and(ada.page.locator("#service"));
       assert.equal(await ada.page.locator("#service").isVisible(), false);
+
+      // Rooms that are there go on; none is opened.
+      const bob = await Person.arrive(chrome, server, "Bob", { viewport, hash: "#/leaderboard" });
+      await bob.page.locator(".live-mark").waitFor();
 
       await ask("PUT", "/admin/service", { level: "maintenance", message: "new disks", seconds: 3600 }, operator);
       // The next answer tells.
@@ -76,12 +84,14 @@ for (const [size, viewport] of SIZES) {
       const over = await ada.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(over <= 0, `${over} px too wide`);
 
-      // The room brings the board where the services do not.
+      // Who follows a board follows on; who comes now is told.
+      assert.equal(await bob.page.locator(".live-mark").isVisible(), true);
+      await bob.page.getByText("Nobody stands here yet").waitFor();
+      assert.equal(await bob.page.locator(".late").count(), 0);
       await ada.goes("Leaderboard");
-      await ada.page.locator(".live-mark").waitFor();
-      await ada.page.getByText("Nobody stands here yet").waitFor();
+      await ada.page.locator(".late", { hasText: "New disks." }).waitFor();
       // Who comes in now is told, too; what goes on is told by looking again.
-      const bob = await Person.arrive(chrome, server, "Bob", { viewport });
+      await bob.page.reload();
       await bob.page.locator("#service", { hasText: "New disks." }).waitFor();
 
       await ada.page.locator("#account a").click();
@@ -93,7 +103,7 @@ for (const [size, viewport] of SIZES) {
       await ada.counts("Played", 0);
       assert.equal(await ada.page.locator(".late").count(), 0);
       await ask("DELETE", "/admin/service", undefined, operator);
-      await bob.page.reload();
+      await bob.page.goto(`${server.url}/`);
       await bob.page.getByRole("button", { name: "Quick match" }).waitFor();
       assert.equal(await bob.page.locator("#service").isVisible(), false);
       for (const person of [ada, bob]) {
