@@ -186,7 +186,8 @@ impl World {
 async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !done().await {
-        assert!(began.elapsed() < Duration::from_secs(60), "not in time: {what}");
+        // Who was away for long is asked again after half a minute.
+        assert!(began.elapsed() < Duration::from_secs(180), "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
