@@ -182,7 +182,7 @@ async fn anonymous(
 #[utoipa::path(
     post, path = "/auth/forgot-password", tag = "auth", operation_id = "authForgotPassword", request_body = Address,
     responses(
-        (status = 200, description = "If there is such an account, a mail is on its way", body = bool),
+        (status = 200, description = "If there is such an account, a mail is on its way", body = bool, content_type = "application/json"),
         (status = 400, description = "email_malformed", body = SdkRefusal),
     )
 )]
