@@ -28,6 +28,12 @@ pub enum SqlError {
     /// The database does not answer, or does not do what it is asked. Whether it did is known only for reads.
     #[error("the account store cannot answer: {0}")]
     Unavailable(String),
+    /// All connections are in use, and none came free in time. Nothing was asked.
+    #[error("all connections to the account store are in use")]
+    Exhausted,
+    /// The database gave a statement up because it took too long. Nothing was changed.
+    #[error("the account store took too long and gave up")]
+    TimedOut,
 }
 
 /// A value of a row or a statement. The kind is known even when there is no value, because PostgreSQL asks for it.

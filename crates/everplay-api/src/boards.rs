@@ -430,7 +430,7 @@ async fn update(
     }
     let taken = boards.take(vec![result]).await.map_err(|error| {
         tracing::warn!(%error, "a reported result was not counted");
-        ApiError::unavailable("the store of standings")
+        ApiError::database_unavailable("the store of standings")
     })?;
     Ok(Json(ResultCounted { counted: taken.counted > 0 }))
 }

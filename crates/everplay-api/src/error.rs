@@ -70,11 +70,30 @@ impl ApiError {
         }
     }
 
-    /// 503: a store or a pool cannot answer now. Asking again is right.
+    /// 503: something that is no database (a room, a provider) cannot answer now. Asking again is right.
     pub fn unavailable(what: &str) -> Self {
+        Self::passing("UNAVAILABLE", format!("{what} cannot answer now"))
+    }
+
+    /// 503: a database cannot be reached. Asking again is right, in a while.
+    pub fn database_unavailable(what: &str) -> Self {
+        Self::passing("DATABASE_UNAVAILABLE", format!("{what} cannot be reached now"))
+    }
+
+    /// 503: there is more to do than can be done: a pool, a queue or a budget is exhausted. Nothing was done.
+    pub fn overloaded(what: &str) -> Self {
+        Self::passing("OVERLOADED", format!("{what} has too much to do"))
+    }
+
+    /// 503: it took too long and was given up; for a change it is not known here whether it was made.
+    pub fn timed_out() -> Self {
+        Self::passing("TIMEOUT", "it took too long and was given up".to_owned())
+    }
+
+    fn passing(code: &'static str, message: String) -> Self {
         Self {
             retry_after: Some(Duration::from_secs(1)),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", format!("{what} cannot answer now"))
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
         }
     }
 

@@ -198,13 +198,13 @@ impl From<StoreError> for ApiError {
                 ApiError::internal()
             }
             StoreError::Resting(ms) => {
-                let mut refusal = ApiError::unavailable("the record store");
+                let mut refusal = ApiError::database_unavailable("the record store");
                 refusal.retry_after = Some(Duration::from_millis(ms));
                 refusal
             }
             error => {
                 tracing::warn!(%error, "the record store did not answer");
-                ApiError::unavailable("the record store")
+                ApiError::database_unavailable("the record store")
             }
         }
     }

@@ -77,7 +77,7 @@ impl From<Rejected> for ApiError {
     fn from(rejected: Rejected) -> Self {
         match rejected {
             Rejected::Invalid => ApiError::unauthenticated(),
-            Rejected::Unavailable => ApiError::unavailable("the account store"),
+            Rejected::Unavailable => ApiError::database_unavailable("the account store"),
         }
     }
 }

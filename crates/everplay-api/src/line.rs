@@ -88,7 +88,7 @@ async fn post(
     match connections.post(&id, text) {
         Ok(()) => Ok(StatusCode::OK),
         Err(PostError::Gone) => Err(gone()),
-        Err(PostError::Full) => Err(ApiError::unavailable("the connection")),
+        Err(PostError::Full) => Err(ApiError::overloaded("the connection")),
     }
 }
 

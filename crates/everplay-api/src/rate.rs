@@ -135,7 +135,7 @@ impl Rates {
     }
 
     /// Counts one search for a seat, if it may be answered now. `who` is whoever proved who they are. Errors:
-    /// `RATE_LIMITED` (429) with when to come again, or `UNAVAILABLE` (503) when all together ask too often.
+    /// `RATE_LIMITED` (429) with when to come again, or `OVERLOADED` (503) when all together ask too often.
     pub async fn take_seat(&self, who: Option<&Identity>, ip: IpAddr) -> Result<(), ApiError> {
         let key = match who {
             Some(player) if !player.guest => format!("seat account {} {}", player.customer, player.id),
@@ -206,7 +206,7 @@ impl From<Exceeded> for ApiError {
     fn from(exceeded: Exceeded) -> Self {
         match exceeded {
             Exceeded::Own(wait) => ApiError::too_many("too many requests; ask again later", wait),
-            Exceeded::All => ApiError::unavailable("the server"),
+            Exceeded::All => ApiError::overloaded("the server"),
         }
     }
 }

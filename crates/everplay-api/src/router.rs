@@ -149,10 +149,7 @@ async fn around(State(shared): State<Arc<Shared>>, mut request: Request, next: N
             request.extensions_mut().insert(who);
             match tokio::time::timeout(shared.timeout, next.run(request)).await {
                 Ok(response) => response,
-                Err(_) => {
-                    let message = "it took too long and was given up";
-                    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "TIMEOUT", message).into_response()
-                }
+                Err(_) => ApiError::timed_out().into_response(),
             }
         }
     };

@@ -308,7 +308,7 @@ async fn who_is_signed_in_reads_on_while_postgresql_is_away() {
     assert_eq!((status, &told["stale"]), (200, &json!(true)));
     // What is one's own is not told on a signature alone, and one that is not ours is nobody's.
     let (status, refused, _) = get("/account", &guests[1].access_token).await;
-    assert_eq!(status, 503, "{refused}");
+    assert_eq!((status, &refused["error"]["code"]), (503, &json!("DATABASE_UNAVAILABLE")), "{refused}");
     let (status, refused, _) = get("/leaderboard/global", "eyJhbGciOiJFZERTQSJ9.e30.AAAA").await;
     assert_eq!(status, 401, "{refused}");
     until(&client, &format!("{url}/status"), |_, told| {

@@ -66,6 +66,8 @@ const SENTENCES: Record<string, string> = {
   INTERNAL: "Something broke on our side.",
   MAINTENANCE: "The service is being worked on.",
   READ_ONLY: "Nothing can be changed at the moment.",
+  DATABASE_UNAVAILABLE: "Your data cannot be reached at the moment. Try again in a moment.",
+  OVERLOADED: "The service is busy. Try again in a moment.",
   UNAVAILABLE: "The service is busy. Try again in a moment.",
   TIMEOUT: "The service took too long. Try again in a moment.",
   invalid_credentials: "That address and password do not belong together.",

@@ -12,6 +12,9 @@ const MIGRATION_LOCK: i64 = 0x6576_6163_636f_756e;
 /// Connections of one node. Statements take well below a millisecond, so eight serve thousands a second.
 const CONNECTIONS: u32 = 8;
 
+/// What a statement ends with after `statement_timeout`.
+const QUERY_CANCELED: &str = "57014";
+
 /// Why PostgreSQL cannot be the account store. No message holds the URL.
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresError {
@@ -64,12 +67,21 @@ impl Postgres {
     }
 
     pub(super) async fn query(&self, sql: &'static str, args: Vec<Value>) -> Result<Vec<Row>, SqlError> {
-        let rows = bound(sql, args).fetch_all(&self.0).await.map_err(explain)?;
+        let rows = bound(sql, args).fetch_all(&self.0).await.map_err(|error| self.explain(error))?;
         rows.iter().map(row).collect()
     }
 
     pub(super) async fn begin(&self) -> Result<Transaction, SqlError> {
-        Ok(Transaction(self.0.begin().await.map_err(explain)?))
+        Ok(Transaction(self.0.begin().await.map_err(|error| self.explain(error))?))
+    }
+
+    /// A pool that waited in vain had all its connections in use, or could not make one.
+    fn explain(&self, error: sqlx::Error) -> SqlError {
+        let all_in_use = self.0.size() >= CONNECTIONS && self.0.num_idle() == 0;
+        match error {
+            sqlx::Error::PoolTimedOut if all_in_use => SqlError::Exhausted,
+            error => explain(error),
+        }
     }
 }
 
@@ -127,6 +139,7 @@ fn row(row: &PgRow) -> Result<Row, SqlError> {
 fn explain(error: sqlx::Error) -> SqlError {
     match error.as_database_error() {
         Some(cause) if cause.is_unique_violation() => SqlError::Taken,
+        Some(cause) if cause.code().as_deref() == Some(QUERY_CANCELED) => SqlError::TimedOut,
         _ => SqlError::Unavailable(error.to_string()),
     }
 }
