@@ -230,6 +230,29 @@ async fn a_ticket_keeps_its_game_and_the_desk_hears_of_it() {
 }
 
 #[tokio::test]
+async fn a_player_that_nobody_knows_is_not_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let running = start(directory.path(), "").await;
+    let site = Site::new(&running);
+    let device = Device { agent: "test".into(), network: "local".into() };
+    let ada = running.accounts().guest(&CustomerId::default(), Value::Null, &device).await.unwrap();
+    let (id, token) = (ada.identity.id.to_string(), ada.access_token);
+    for who in ["00000000-0000-4000-8000-000000000000", "nobody"] {
+        for what in ["", "/stats", "/games"] {
+            let (status, answer) = site.get(&format!("/users/{who}{what}"), &token).await;
+            assert_eq!((status, &answer["error"]["code"]), (404, &json!("NOT_FOUND")), "{who}{what}: {answer}");
+        }
+    }
+    // Who has an account and has not played yet is there.
+    for who in [id.as_str(), "me"] {
+        let (status, stats) = site.get(&format!("/users/{who}/stats"), &token).await;
+        assert_eq!((status, &stats["overall"]["gamesPlayed"]), (200, &json!(0)), "{stats}");
+        let (status, games) = site.get(&format!("/users/{who}/games"), &token).await;
+        assert_eq!((status, &games["games"]), (200, &json!([])), "{games}");
+    }
+}
+
+#[tokio::test]
 async fn everybody_finds_answers() {
     let directory = tempfile::tempdir().unwrap();
     let running = start(directory.path(), "").await;

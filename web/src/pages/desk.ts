@@ -147,7 +147,7 @@ function one(id: string): Page {
         text.value = "";
         await details.again();
       } },
-    meanwhile ? h("p", { class: "stale", role: "status" }, "The player wrote meanwhile. Read it before you send.") : null,
+    meanwhile ? h("p", { class: "stale", role: "alert" }, "The player wrote meanwhile. Read it before you send.") : null,
     field("Answer", text));
     const become = (status: Status) => action(ACTS[status], async () => {
       if (status === "closed" && !(await confirm("Close this ticket?", "A closed ticket stays closed, for the player too.", "Close it", "Keep it open"))) return;

@@ -67,7 +67,7 @@ export class Loaded<T> {
     } catch (error) {
       if (turn !== this.#turn) return;
       this.element.removeAttribute("aria-busy");
-      const instead = this.#options.instead?.(error);
+      const instead = this.element.isConnected ? this.#options.instead?.(error) : null;
       if (instead) return this.element.replaceChildren(instead);
       const code = error instanceof Refusal ? error.code : "";
       // What holds for everything is said once on a page, and looked at again when it is over.
