@@ -48,7 +48,11 @@ async function wins(winner, loser, first) {
     await winner.press("Rematch");
     await loser.press("Accept rematch");
   }
+  // A game counts once each side has moved.
   await loser.page.locator(".status", { hasText: /turn/ }).waitFor();
+  const [x, o] = (await loser.status.textContent()) === "Your turn" ? [loser, winner] : [winner, loser];
+  await x.plays(0);
+  await o.plays(4);
   await loser.press("Give up");
   await loser.page.getByRole("dialog").getByRole("button", { name: "Give up" }).click();
   await winner.sees(`You win: ${loser.name} gave up`);
