@@ -143,7 +143,7 @@ for (const [size, viewport] of SIZES) {
       await server.kill();
       await ada.page.locator(".note", { hasText: "Still trying" }).waitFor();
       await server.up();
-      await ada.page.locator(".note", { hasText: "Leaving this page" }).waitFor();
+      await ada.page.locator(".note", { hasText: "Leaving this page" }).waitFor({ timeout: 45_000 });
       await ada.sees("Searching for an opponent");
       await ada.goes("Play");
       await allEnd(ada, bob);

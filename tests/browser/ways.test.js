@@ -127,6 +127,9 @@ for (const [size, viewport] of SIZES) {
       await bob.goes("Help");
       await bob.page.getByRole("dialog").getByRole("button", { name: "Leave" }).click();
       await bob.page.locator("#account a").click();
+      // A game is counted before or after it is listed.
+      await bob.counts("Played", 1);
+      await bob.page.reload();
       await bob.page.locator(".game-line", { hasText: "Line" }).click();
       await bob.reads(`${ada.name} won`);
       await bob.page.locator(".past-cell[data-mark=X]").nth(2).waitFor();

@@ -56,6 +56,11 @@ describe("a ranked search", () => {
     await search.beat();
     expect(search.end).toBe(null);
     expect(asked).toEqual(["make", "see 7", "make"]);
+    // Also when it was seen open once more.
+    const late = scripted(new Refusal("ALREADY_SEARCHING", 409, "", { ticketId: "7" }), ticket("searching", { ticketId: "7" }), ticket("cancelled", { ticketId: "7" }));
+    for (let beat = 0; beat < 3; beat += 1) await late.search.beat();
+    expect(late.search.end).toBe(null);
+    expect(late.asked).toEqual(["make", "see 7", "see 7", "make"]);
   });
 
   it("searches anew when the server does not know the ticket any more, and when it lapsed unasked", async () => {

@@ -44,6 +44,8 @@ export interface Listener {
 
 /** Most beats between two attempts when the server is away or busy. */
 const MOST_PAUSE = 5;
+/** Answers in which a ticket that was found open may turn out to be on its way out. */
+const FOUND = 3;
 
 export class Search {
   ticket: Ticket | null = null;
@@ -59,8 +61,8 @@ export class Search {
   #busy = false;
   #pause = 0;
   #leaving: End | null = null;
-  /** The ticket was there before us: another tab's, or one that a page before this one is just taking back. */
-  #found = false;
+  /** For so many more answers the ticket, which was there before us, may be one that a page before this one is taking back. */
+  #found = 0;
   #closed = false;
 
   constructor(services: Services) {
@@ -114,12 +116,12 @@ export class Search {
   async #make(): Promise<Ticket> {
     try {
       const ticket = await this.#services.make();
-      this.#found = false;
+      this.#found = 0;
       return ticket;
     } catch (error) {
       const open = error instanceof Refusal && error.code === "ALREADY_SEARCHING" ? error.details.ticketId : null;
       if (typeof open !== "string") throw error;
-      this.#found = true;
+      this.#found = FOUND;
       return this.#services.see(open);
     }
   }
@@ -147,8 +149,8 @@ export class Search {
 
   #heard(next: Ticket): void {
     const before = this.ticket;
-    const found = this.#found;
-    this.#found = false;
+    const found = this.#found > 0;
+    this.#found = Math.max(0, this.#found - 1);
     this.refusal = null;
     this.ticket = next;
     // It came while we went.
