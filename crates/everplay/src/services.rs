@@ -5,14 +5,14 @@
 //! DIR/accounts.key      seals what of it is secret; drawn at the first start, readable by its owner only
 //! ```
 
-use crate::pairing::RoomSeats;
-use crate::searches::RoomSearches;
 use crate::config::{Config, Stores};
 use crate::counting::Counting;
 use crate::doors::{self, Doors};
 use crate::leaderboard;
 use crate::levels::{self, LiveProbe, Watched};
 use crate::line::PlainConnections;
+use crate::pairing::RoomSeats;
+use crate::searches::RoomSearches;
 use crate::support::{Duties, Support};
 use crate::tables::RoomTables;
 use crate::{Error, Result};

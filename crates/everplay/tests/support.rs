@@ -240,7 +240,11 @@ async fn a_player_that_nobody_knows_is_not_found() {
     for who in ["00000000-0000-4000-8000-000000000000", "nobody"] {
         for what in ["", "/stats", "/games"] {
             let (status, answer) = site.get(&format!("/users/{who}{what}"), &token).await;
-            assert_eq!((status, &answer["error"]["code"]), (404, &json!("NOT_FOUND")), "{who}{what}: {answer}");
+            assert_eq!(
+                (status, &answer["error"]["code"]),
+                (404, &json!("NOT_FOUND")),
+                "{who}{what}: {answer}"
+            );
         }
     }
     // Who has an account and has not played yet is there.
