@@ -1,11 +1,11 @@
 //! `/@connections/{id}`: a server of ours says something to one connection of the line, as the management call of the
 //! origin's gateway did.
 //!
-//! Connections are those of the plain WebSocket of the waiting line (docs/line.md) that this process holds.
+//! Connections are those of the plain WebSocket of the waiting line (docs/line.md), whichever node holds them.
 
 use crate::error::timestamp;
 use crate::identity::need::RoomsManage;
-use crate::{Allowed, ApiError, Json, Path};
+use crate::{Allowed, ApiError, BoxFuture, Json, Path};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -20,11 +20,11 @@ use utoipa_axum::routes;
 /// Plain connections by name. Implemented by whoever holds sockets.
 pub trait Connections: Send + Sync + 'static {
     /// Puts a text on its way to a connection.
-    fn post(&self, connection: &str, text: String) -> Result<(), PostError>;
-    /// Since when it is there, and where from; None: it is not.
-    fn about(&self, connection: &str) -> Option<AboutConnection>;
-    /// Closes it. False: it is not there.
-    fn close(&self, connection: &str) -> bool;
+    fn post<'a>(&'a self, connection: &'a str, text: String) -> BoxFuture<'a, Result<(), PostError>>;
+    /// Since when it is there.
+    fn about<'a>(&'a self, connection: &'a str) -> BoxFuture<'a, Result<AboutConnection, PostError>>;
+    /// Closes it.
+    fn close<'a>(&'a self, connection: &'a str) -> BoxFuture<'a, Result<(), PostError>>;
 }
 
 /// Why a text is not on its way.
@@ -32,8 +32,19 @@ pub trait Connections: Send + Sync + 'static {
 pub enum PostError {
     /// No such connection, or no more.
     Gone,
-    /// It has not taken what was sent before.
-    Full,
+    /// It has not taken what was sent before, or whoever holds it does not answer.
+    Busy,
+}
+
+impl From<PostError> for ApiError {
+    fn from(error: PostError) -> Self {
+        match error {
+            PostError::Gone => {
+                ApiError::new(StatusCode::GONE, "GONE", "this connection is not there any more")
+            }
+            PostError::Busy => ApiError::overloaded("the connection"),
+        }
+    }
 }
 
 /// What is known of a connection.
@@ -55,11 +66,12 @@ type Holder = State<Arc<dyn Connections>>;
 
 /// The routes.
 pub fn routes(connections: Arc<dyn Connections>) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(post, about, close)).with_state(connections)
-}
-
-fn gone() -> ApiError {
-    ApiError::new(StatusCode::GONE, "GONE", "this connection is not there any more")
+    // The origin's tools put the stage in front.
+    let of_the_stage = axum::routing::post(post).get(about).delete(close);
+    OpenApiRouter::new()
+        .routes(routes!(post, about, close))
+        .route("/production/@connections/{id}", of_the_stage)
+        .with_state(connections)
 }
 
 /// Send a message to one connection of the line
@@ -85,11 +97,8 @@ async fn post(
         _ => ApiError::invalid("the body cannot be read"),
     })?;
     let text = String::from_utf8(body.into()).map_err(|_| ApiError::invalid("a message is UTF-8 text"))?;
-    match connections.post(&id, text) {
-        Ok(()) => Ok(StatusCode::OK),
-        Err(PostError::Gone) => Err(gone()),
-        Err(PostError::Full) => Err(ApiError::overloaded("the connection")),
-    }
+    connections.post(&id, text).await?;
+    Ok(StatusCode::OK)
 }
 
 /// See whether a connection of the line is there
@@ -104,7 +113,7 @@ async fn about(
     _: Allowed<RoomsManage>,
     Path(id): Path<String>,
 ) -> Result<Json<PlainConnection>, ApiError> {
-    let about = connections.about(&id).ok_or_else(gone)?;
+    let about = connections.about(&id).await?;
     Ok(Json(PlainConnection { connected_at: timestamp(about.connected_at) }))
 }
 
@@ -120,5 +129,6 @@ async fn close(
     _: Allowed<RoomsManage>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    if connections.close(&id) { Ok(StatusCode::NO_CONTENT) } else { Err(gone()) }
+    connections.close(&id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -30,7 +30,8 @@ impl Site {
         let accounts = Accounts::start(parts).await.unwrap();
         let boards = Boards::start(Arc::new(SqliteBoardStore::memory().unwrap()), BoardsOptions::default());
         let mut layers = Layers::new(Arc::new(accounts.clone()));
-        let generous = RatePolicy { account: 100_000, guest: 100_000, burst: 100_000, ..RatePolicy::default() };
+        let generous =
+            RatePolicy { account: 100_000, guest: 100_000, burst: 100_000, ..RatePolicy::default() };
         layers.rates = generous;
         let router = Api::new()
             .service(everplay_api::boards::routes(boards, accounts.clone()))

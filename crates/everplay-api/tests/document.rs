@@ -84,17 +84,19 @@ impl Searches for NoSearches {
 
 struct NoConnections;
 
+type Posted<'a, T> = everplay_api::BoxFuture<'a, Result<T, PostError>>;
+
 impl Connections for NoConnections {
-    fn post(&self, _: &str, _: String) -> Result<(), PostError> {
-        Err(PostError::Gone)
+    fn post<'a>(&'a self, _: &'a str, _: String) -> Posted<'a, ()> {
+        Box::pin(async { Err(PostError::Gone) })
     }
 
-    fn about(&self, _: &str) -> Option<AboutConnection> {
-        None
+    fn about<'a>(&'a self, _: &'a str) -> Posted<'a, AboutConnection> {
+        Box::pin(async { Err(PostError::Gone) })
     }
 
-    fn close(&self, _: &str) -> bool {
-        false
+    fn close<'a>(&'a self, _: &'a str) -> Posted<'a, ()> {
+        Box::pin(async { Err(PostError::Gone) })
     }
 }
 

@@ -41,6 +41,12 @@ impl Client {
         &self.0.auth
     }
 
+    /// Whether it is a node of the server, as the auth hook said with
+    /// [`AuthRequest::identity_json`](crate::AuthRequest::identity_json).
+    pub fn is_node(&self) -> bool {
+        self.0.auth == crate::kind::NODE
+    }
+
     /// What the auth hook returned, as a type; None when it does not fit.
     pub fn auth_as<T: DeserializeOwned>(&self) -> Option<T> {
         T::deserialize(&self.0.auth).ok()

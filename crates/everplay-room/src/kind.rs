@@ -23,9 +23,26 @@ pub struct AuthRequest {
     pub headers: Vec<(String, String)>,
 }
 
+/// Header of a node, and what an auth hook returns for one. Names that come over HTTP are in lower case.
+pub(crate) const NODE: &str = "NODE";
+
 impl AuthRequest {
-    /// The identity as the value an auth hook returns; null without one.
+    /// A node of the server itself, that has something to tell a room or to ask of it.
+    pub fn of_node() -> Self {
+        Self { headers: vec![(NODE.to_owned(), String::new())], ..Self::default() }
+    }
+
+    /// Whether a node asks. No request from outside can look like it.
+    pub fn is_of_node(&self) -> bool {
+        self.headers.iter().any(|(name, _)| name == NODE)
+    }
+
+    /// The identity as the value an auth hook returns; null without one. Of a node, what
+    /// [`Client::is_node`](crate::Client::is_node) knows it by.
     pub fn identity_json(&self) -> serde_json::Value {
+        if self.is_of_node() {
+            return NODE.into();
+        }
         serde_json::to_value(&self.identity).expect("an identity has only texts, flags and lists")
     }
 }

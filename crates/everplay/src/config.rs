@@ -266,6 +266,17 @@ impl Config {
                         anybody could pretend to be a node; set the same random text of 32 characters on every node",
                 })
             }
+            (false, false)
+                if !self.link_host.is_loopback()
+                    && self.cluster_key.0.is_empty()
+                    && self.accounts_key.0.is_empty() =>
+            {
+                Err(ConfigError::Contradiction {
+                    problem: "`link_host` is reachable from outside and links use certificates, so `accounts_key` \
+                        (EVERPLAY_ACCOUNTS_KEY) has to seal what the account store must be able to read again; set the same \
+                        random text of 32 characters on every node",
+                })
+            }
             (false, false) if !self.hydration => Err(ConfigError::Contradiction {
                 problem: "`hydration` (GAME_HYDRATION_ENABLED) is off, but in a cluster the other nodes bring rooms back; \
                     start with other stores, or with hydration",

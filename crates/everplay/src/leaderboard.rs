@@ -6,9 +6,8 @@
 //! ```
 //!
 //! A room knows nothing but its state, so what it shows is brought to it by a client, one for each room, that this
-//! process seats. It is known by a header whose name no HTTP request can have. What the room shows is public; that it may
-//! be taken back by a crash is no loss, since the feeder brings it anew: the room is saved now and then, so that its
-//! clients keep their seats.
+//! process seats, known to be a node. What the room shows is public; that it may be taken back by a crash is no loss,
+//! since the feeder brings it anew: the room is saved now and then, so that its clients keep their seats.
 //!
 //! The public contract is in docs/rooms/leaderboard.md.
 
@@ -35,8 +34,6 @@ const LOOK: Duration = Duration::from_millis(500);
 const CLIENTS: u32 = 1000;
 /// How often what a room shows is saved.
 const SAVED: Duration = Duration::from_secs(60);
-/// Header of the feeder. Names that come over HTTP are in lower case.
-const FEEDER: &str = "FEEDER";
 /// A board that there cannot be, or a message that is not for clients.
 const REFUSED: u16 = 4300;
 
@@ -124,10 +121,6 @@ struct Account {
     id: String,
 }
 
-fn feeds(client: &Client) -> bool {
-    client.auth() == FEEDER
-}
-
 impl Room for Leaderboard {
     type Options = Options;
     type Timer = ();
@@ -145,11 +138,6 @@ impl Room for Leaderboard {
         on.request("feed", Self::feed);
     }
 
-    fn auth(request: &AuthRequest, _: &Options) -> Result<serde_json::Value, Refusal> {
-        let feeder = request.headers.iter().any(|(name, _)| name == FEEDER);
-        Ok(if feeder { FEEDER.into() } else { request.identity_json() })
-    }
-
     fn create(
         _: &mut Context<Self>,
         Options { game, season, region, order }: Options,
@@ -162,7 +150,7 @@ impl Room for Leaderboard {
     }
 
     fn drop(&mut self, cx: &mut Context<Self>, client: &Client, _: CloseCode) {
-        if feeds(client) {
+        if client.is_node() {
             // Another one comes, with a seat of its own.
             cx.deny_reconnection();
         }
@@ -175,7 +163,7 @@ impl Leaderboard {
     }
 
     fn feed(&mut self, cx: &mut Context<Self>, client: &Client, feed: Feed) -> Result<Wanted, Refusal> {
-        if !feeds(client) {
+        if !client.is_node() {
             return Err(Refusal::new(REFUSED, "rows come from the server"));
         }
         if let Some(top) = feed.top {
@@ -311,13 +299,11 @@ struct Feeder {
 impl Feeder {
     /// Until the room is gone, elsewhere, or nobody else is in it.
     async fn run(node: Handle, boards: Boards, room: RoomId) {
-        let headers = vec![(FEEDER.to_owned(), String::new())];
-        let auth = AuthRequest { token: None, identity: None, ip: None, headers };
         let request = MatchRequest {
             method: Method::JoinById,
             target: room.to_string(),
             options: serde_json::json!({}),
-            auth,
+            auth: AuthRequest::of_node(),
         };
         let Ok(reserved) = node.matchmake(request).await else { return };
         let session: SessionId = reserved.session_id;

@@ -15,7 +15,7 @@
 mod plain;
 mod records;
 
-pub(crate) use plain::PlainConnections;
+pub(crate) use plain::{AllConnections, PlainConnections};
 pub(crate) use records::KeepLine;
 
 use axum::http::StatusCode;
@@ -187,7 +187,13 @@ async fn talk(
                 Some(Sent::Frame(_)) if seated.full.load(Ordering::Relaxed) => {
                     break End(CloseCode::TOO_SLOW, "too much was waiting for this client".to_owned());
                 }
-                Some(Sent::Frame(bytes)) => seated.tell(&bytes),
+                Some(Sent::Frame(bytes)) => match relayed(&bytes) {
+                    Some(post) => {
+                        entry.relayed(post);
+                        continue;
+                    }
+                    None => seated.tell(&bytes),
+                },
                 Some(Sent::Close(code, reason)) => break End(code, reason),
                 None => break End(CloseCode::MAY_TRY_RECONNECT, "the line is gone".to_owned()),
             },
@@ -216,6 +222,17 @@ async fn talk(
     seated.link.closed(CloseCode::NORMAL);
     drop(entry);
     end
+}
+
+/// What another node has the room say to this connection, if the frame is that.
+fn relayed(bytes: &[u8]) -> Option<plain::Post> {
+    match ServerFrame::decode(bytes, Dialect::V18) {
+        Ok(ServerFrame::Data { ty: MessageType::Text(plain::RELAYED), payload }) => {
+            let text: Option<String> = msgpack::from_slice(payload).ok()?;
+            Some(text.map_or(plain::Post::Close, plain::Post::Text))
+        }
+        _ => None,
+    }
 }
 
 async fn say(socket: &mut Socket, text: &Value) -> Result<(), ()> {

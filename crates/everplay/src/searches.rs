@@ -14,7 +14,7 @@ use everplay_node::{Handle, MatchRequest, Method};
 use everplay_room::AuthRequest;
 use everplay_types::{Identity, timestamp};
 use everplay_wire::{ClientFrame, MessageType, ResponseStatus, ServerFrame, msgpack};
-use room::{Asked, Made, NODE, Pair, Search, Shown, Told};
+use room::{Asked, Made, Pair, Search, Shown, Told};
 pub(crate) use room::{NAME, kind};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -221,10 +221,8 @@ async fn talk(node: Handle, mut asked: mpsc::Receiver<Ask>) {
 
 /// A seat in the room, which is made where there is none.
 async fn enter(node: &Handle) -> Option<Inside> {
-    let headers = vec![(NODE.to_owned(), String::new())];
-    let auth = AuthRequest { headers, ..AuthRequest::default() };
     let (method, options) = (Method::JoinOrCreate, serde_json::json!({}));
-    let request = MatchRequest { method, target: NAME.to_owned(), options, auth };
+    let request = MatchRequest { method, target: NAME.to_owned(), options, auth: AuthRequest::of_node() };
     let reserved = node.matchmake(request).await.ok()?;
     let mut seat = Inside::new(reserved.room_id, reserved.session_id);
     seat.attach(node).await.ok()?;

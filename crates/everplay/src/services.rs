@@ -10,7 +10,7 @@ use crate::counting::Counting;
 use crate::doors::{self, Doors};
 use crate::leaderboard;
 use crate::levels::{self, LiveProbe, Watched};
-use crate::line::PlainConnections;
+use crate::line::{AllConnections, PlainConnections};
 use crate::pairing::RoomSeats;
 use crate::searches::RoomSearches;
 use crate::support::{Duties, Support};
@@ -153,11 +153,16 @@ impl Services {
         layers.max_body = config.max_body.0 as usize;
         layers.shared_rates = rooms.allowances;
         let boards = self.counting.boards.clone();
+        let connections = AllConnections {
+            here: rooms.connections,
+            node: node.clone(),
+            records: everplay_records::Line::new(Arc::clone(&self.counting.records)),
+        };
         let (searches, talking) = RoomSearches::new(rooms.seats);
         self.tasks.spawn(talking);
         Api::new()
             .service(everplay_api::matchmaking::routes(Arc::new(searches), boards))
-            .service(everplay_api::line::routes(rooms.connections))
+            .service(everplay_api::line::routes(Arc::new(connections)))
             .service(everplay_api::auth::routes(self.accounts.clone(), origins))
             .service(everplay_api::accounts::routes(self.accounts.clone()))
             .service(everplay_api::boards::routes(self.counting.boards.clone(), self.accounts.clone()))

@@ -157,6 +157,13 @@ pub struct Options {
     plain: bool,
 }
 
+/// What a node brings.
+#[derive(Debug, Deserialize)]
+struct Relay {
+    connection: String,
+    text: Option<String>,
+}
+
 /// What a timer was set for.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Timer {
@@ -210,6 +217,7 @@ impl Room for WaitingLine {
         on.message("name", Self::on_name);
         on.message("stepOut", Self::on_step_out);
         on.request("enter", Self::on_enter);
+        on.request("relay", Self::on_relay);
         on.request("standing", |room: &mut Self, cx, client, _: Anything| room.standing(cx, client));
         for kind in ["gameOVER", "result"] {
             on.message(kind, |_: &mut Self, _: &mut Context<Self>, _: &Client, _: Anything| {
@@ -234,6 +242,9 @@ impl Room for WaitingLine {
     }
 
     fn join(&mut self, cx: &mut Context<Self>, client: &Client, options: Options) -> Result<(), Refusal> {
+        if client.is_node() {
+            return Ok(());
+        }
         if options.watch {
             self.watchers += 1;
             if options.plain {
@@ -294,7 +305,7 @@ impl Room for WaitingLine {
         let session = client.session_id().as_str();
         if self.players.contains_key(session) {
             self.feed(cx, Input::Left(session.to_owned()));
-        } else {
+        } else if !client.is_node() {
             self.watchers = self.watchers.saturating_sub(1);
             self.plain_watchers.remove(session);
         }
@@ -370,6 +381,21 @@ impl WaitingLine {
             self.plain_watchers.remove(session);
         }
         self.standing(cx, client)
+    }
+
+    /// A node brings what a service says to a plain connection that another node holds; without a text it is closed.
+    fn on_relay(&mut self, cx: &mut Context<Self>, client: &Client, relay: Relay) -> Result<bool, Refusal> {
+        if !client.is_node() {
+            return Err(Refusal::new(code::NOT_YOURS_TO_SAY, "this is for the server's own nodes"));
+        }
+        let connection = relay.connection.as_str();
+        let is_plain = self.plain_watchers.contains_key(connection)
+            || self.players.get(connection).is_some_and(|player| player.plain);
+        let to = cx.client(connection).filter(|to| is_plain && cx.is_connected(to));
+        if let Some(to) = &to {
+            cx.send(to, "relay", &relay.text);
+        }
+        Ok(to.is_some())
     }
 
     fn on_step_out(&mut self, cx: &mut Context<Self>, client: &Client, _: Anything) -> Result<(), Refusal> {

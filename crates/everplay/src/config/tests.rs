@@ -133,7 +133,10 @@ fn the_stores_of_a_cluster_come_together_and_exclude_the_others() {
     let key = ("EVERPLAY_CLUSTER_KEY", "0123456789abcdef0123456789abcdef");
     assert_eq!(stores(&[redis, database, open, key]), Ok(false));
     let files = [("EVERPLAY_LINK_CERT", "a"), ("EVERPLAY_LINK_KEY", "b"), ("EVERPLAY_LINK_CA", "c")];
-    assert_eq!(stores(&[redis, database, open, files[0], files[1], files[2]]), Ok(false));
+    let bare = stores(&[redis, database, open, files[0], files[1], files[2]]).unwrap_err();
+    assert!(bare.contains("EVERPLAY_ACCOUNTS_KEY"), "{bare}");
+    let accounts = ("EVERPLAY_ACCOUNTS_KEY", "0123456789abcdef0123456789abcdef");
+    assert_eq!(stores(&[redis, database, open, files[0], files[1], files[2], accounts]), Ok(false));
     let part = stores(&[redis, database, key, files[0], files[1]]).unwrap_err();
     assert!(part.contains("set all three or none"), "{part}");
 }

@@ -5,8 +5,7 @@
 //! node that made it   -> "made"           -> the seats of both, or they search on
 //! ```
 //!
-//! Its clients are the nodes, known by a header whose name no HTTP request can have. What it holds is saved each second: a
-//! crash may forget a search that began, or an answer that was given, in the second before, and whoever asks hears so.
+//! Its clients are the nodes. What it holds is saved each second: a crash may forget a search that began, or an answer that was given, in the second before, and whoever asks hears so.
 //!
 //! A pair is handed to a node to make a game for. When that node says nothing, because it died, the pair is handed to the
 //! next one that asks about it; who was given a seat by then finds that one taken by nobody.
@@ -26,8 +25,6 @@ use std::time::Duration;
 
 /// Name of the kind.
 pub(crate) const NAME: &str = "matchmaking";
-/// Header of a node. Names that come over HTTP are in lower case.
-pub(super) const NODE: &str = "NODE";
 /// How often those who search are looked at.
 const TICK: Duration = Duration::from_millis(250);
 /// How often what the room holds is saved.
@@ -180,8 +177,8 @@ impl Room for Matchmaking {
     }
 
     fn auth(request: &AuthRequest, _: &Self::Options) -> Result<Value, Refusal> {
-        if request.headers.iter().any(|(name, _)| name == NODE) {
-            return Ok(NODE.into());
+        if request.is_of_node() {
+            return Ok(request.identity_json());
         }
         Err(Refusal::new(REFUSED, "searches are made at /matchmaking/tickets"))
     }
