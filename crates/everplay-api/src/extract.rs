@@ -1,9 +1,10 @@
 //! axum's extractors, refusing in the envelope.
 
 use crate::ApiError;
+use axum::body::Bytes;
 use axum::extract::rejection::{FormRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,14 +20,18 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// `Option<Json<T>>`: a request without a body is none.
+/// `Option<Json<T>>`: a request with nothing in its body is none, whatever type it gives that.
 impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Option<Self>, ApiError> {
-        if !request.headers().contains_key(header::CONTENT_TYPE) {
+        let (parts, body) = request.into_parts();
+        let whole = Bytes::from_request(Request::from_parts(parts.clone(), body), state).await;
+        let body = whole.map_err(|rejection| unreadable(rejection.status()))?;
+        if body.is_empty() {
             return Ok(None);
         }
+        let request = Request::from_parts(parts, body.into());
         <Json<T> as FromRequest<S>>::from_request(request, state).await.map(Some)
     }
 }

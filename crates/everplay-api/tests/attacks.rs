@@ -247,6 +247,8 @@ async fn each_sign_in_is_a_new_login_and_ends_when_told() {
     );
     assert_eq!(site.ask(Method::GET, "/account", third["token"].as_str(), None).await.status(), 401);
     assert_eq!(site.post("/auth/logout", late).await.status(), 401);
+    // Clients that send a type and nothing of it, or an object without it, are signed in or not.
+    assert_eq!(site.post("/auth/logout", json!({})).await.status(), 401);
     assert_eq!(site.ask(Method::POST, "/auth/logout", None, None).await.status(), 401);
     let renew = site.post("/auth/refresh", json!({ "refreshToken": second["refreshToken"] })).await;
     assert_eq!(site.refusal(renew).await, (401, "WRONG_CODE".into()));

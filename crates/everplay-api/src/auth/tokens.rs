@@ -31,6 +31,13 @@ struct Refresh {
     refresh_token: String,
 }
 
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+struct SignOut {
+    /// The newest one, for whom the access token has expired.
+    refresh_token: Option<String>,
+}
+
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SecondFactor {
@@ -96,16 +103,16 @@ async fn second_factor(
 /// the refresh token in the body instead.
 #[utoipa::path(
     post, path = "/auth/logout", tag = "auth", operation_id = "authLogout", security(("bearer" = [])),
-    request_body = Option<Refresh>, responses((status = 204, description = "Out"))
+    request_body = Option<SignOut>, responses((status = 204, description = "Out"))
 )]
 async fn logout(
     State(accounts): State<Accounts>,
     who: Who,
-    body: Option<Json<Refresh>>,
+    body: Option<Json<SignOut>>,
 ) -> Result<StatusCode, ApiError> {
-    match (&who, body) {
-        (Who::Rejected(Rejected::Invalid) | Who::Nobody, Some(Json(body))) => {
-            accounts.sign_out_with(&customer(), &body.refresh_token).await?;
+    match (&who, body.and_then(|Json(body)| body.refresh_token)) {
+        (Who::Rejected(Rejected::Invalid) | Who::Nobody, Some(refresh_token)) => {
+            accounts.sign_out_with(&customer(), &refresh_token).await?;
         }
         (who, _) => match who.principal()? {
             Principal::Player(identity) => accounts.sign_out(identity).await?,
