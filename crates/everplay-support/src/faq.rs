@@ -32,6 +32,8 @@ const FILES: &[(&str, &str)] = &[
 const MAX_WRITTEN: u32 = 500;
 /// How long what was read is believed.
 const FRESH: Duration = Duration::from_secs(5);
+/// How long a reader waits for the store before what was read last is shown.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// Words of a search that count; the rest of a long text adds nothing.
 const MAX_WORDS: usize = 60;
 /// Customers whose articles are kept in memory.
@@ -115,7 +117,8 @@ impl Faq {
         Faq(Arc::new(Inner { articles: Articles::new(store), read: Mutex::default() }))
     }
 
-    /// All articles, by name. While the store is away: as they were read last, or as they came with the program.
+    /// All articles, by name. While the store is away: as they were read last, or as they came with the program; one
+    /// reader in five seconds waits a moment for it, the others do not.
     pub async fn all(&self, customer: &CustomerId) -> Arc<Vec<FaqArticle>> {
         let kept = self.0.read.lock().get(customer).cloned();
         if let Some((at, articles)) = &kept
@@ -123,21 +126,26 @@ impl Faq {
         {
             return Arc::clone(articles);
         }
-        match self.0.articles.of_customer(customer, MAX_WRITTEN).await {
-            Ok(written) => {
-                let articles = Arc::new(merged(written));
-                let mut read = self.0.read.lock();
-                if read.len() >= CUSTOMERS && !read.contains_key(customer) {
-                    read.clear();
-                }
-                read.insert(customer.clone(), (Instant::now(), Arc::clone(&articles)));
-                articles
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the articles that agents wrote cannot be read");
-                kept.map_or_else(|| Arc::new(merged(Vec::new())), |(_, articles)| articles)
-            }
+        let reading = tokio::time::timeout(PATIENCE, self.0.articles.of_customer(customer, MAX_WRITTEN));
+        let problem = match reading.await {
+            Ok(Ok(written)) => return self.keep(customer, Arc::new(merged(written))),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        tracing::warn!(problem, "the articles that agents wrote cannot be read");
+        // Somebody else may have read them meanwhile.
+        let kept = self.0.read.lock().get(customer).cloned().or(kept);
+        self.keep(customer, kept.map_or_else(|| Arc::new(merged(Vec::new())), |(_, articles)| articles))
+    }
+
+    /// Believes these for a while.
+    fn keep(&self, customer: &CustomerId, articles: Arc<Vec<FaqArticle>>) -> Arc<Vec<FaqArticle>> {
+        let mut read = self.0.read.lock();
+        if read.len() >= CUSTOMERS && !read.contains_key(customer) {
+            read.clear();
         }
+        read.insert(customer.clone(), (Instant::now(), Arc::clone(&articles)));
+        articles
     }
 
     /// One article.
@@ -337,7 +345,8 @@ fn same(a: &str, b: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use everplay_records::MemoryRecordStore;
+    use everplay_records::{Item, Key, MemoryRecordStore, Page, Pending, Query, Table, Write};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     fn found(text: &str) -> Vec<String> {
         search(&merged(Vec::new()), text, 3).into_iter().map(|article| article.slug).collect()
@@ -381,6 +390,53 @@ mod tests {
             assert_eq!(found(typed).first().map(String::as_str), Some("forgot-password"), "{typed}");
         }
         assert!(found("passw ").is_empty(), "a word that is whole is not a beginning");
+    }
+
+    /// A store that stops answering without a word.
+    #[derive(Debug, Default)]
+    struct Silent {
+        store: MemoryRecordStore,
+        is_silent: AtomicBool,
+        asked: AtomicUsize,
+    }
+
+    impl Silent {
+        fn answer<T: Send + 'static>(&self, answer: Pending<T>) -> Pending<T> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            if self.is_silent.load(Ordering::SeqCst) { Box::pin(std::future::pending()) } else { answer }
+        }
+    }
+
+    impl RecordStore for Silent {
+        fn get(&self, table: Table, key: Key) -> Pending<Result<Option<Item>, StoreError>> {
+            self.answer(self.store.get(table, key))
+        }
+
+        fn query(&self, query: Query) -> Pending<Result<Page<Item>, StoreError>> {
+            self.answer(self.store.query(query))
+        }
+
+        fn write(&self, writes: Vec<Write>) -> Pending<Result<(), WriteError>> {
+            self.answer(self.store.write(writes))
+        }
+
+        fn create_tables(&self) -> Pending<Result<(), StoreError>> {
+            self.answer(self.store.create_tables())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_last_is_shown_while_the_store_says_nothing() {
+        let store = Arc::new(Silent::default());
+        let faq = Faq::new(Arc::clone(&store) as Arc<dyn RecordStore>);
+        let who = CustomerId::default();
+        store.is_silent.store(true, Ordering::SeqCst);
+        let began = Instant::now();
+        assert_eq!(faq.all(&who).await.len(), FILES.len(), "those of the program");
+        assert!(began.elapsed() < Duration::from_secs(5));
+        let asked = store.asked.load(Ordering::SeqCst);
+        faq.all(&who).await;
+        assert_eq!(store.asked.load(Ordering::SeqCst), asked, "nobody else waits for it so soon");
     }
 
     #[tokio::test]

@@ -299,7 +299,7 @@ async fn who_is_signed_in_reads_on_while_postgresql_is_away() {
     until(&client, &format!("{url}/leaderboard/global"), |_, board| board["stale"] == true).await;
     // The second one was never asked about before.
     for token in [&guests[0].access_token, &guests[1].access_token, &key] {
-        for path in ["/leaderboard/global", "/status"] {
+        for path in ["/leaderboard/global", "/faq", "/status"] {
             let (status, body, took) = get(path, token).await;
             assert_eq!(status, 200, "{path}: {body}");
             assert!(took < Duration::from_millis(2_500), "{path}: {took:?}");
