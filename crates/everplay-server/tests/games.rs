@@ -476,8 +476,11 @@ async fn a_board_is_followed_while_games_end() {
     let game = |server: &Server| {
         let made =
             server.request("POST", "/games", Some(&ada.token), None, Some(&json!({ "mode": "private" }))).1;
-        let path = format!("/games/{}", id(&made));
+        let (game, path) = (id(&made), format!("/games/{}", id(&made)));
         assert_eq!(server.request("POST", &format!("{path}/join"), Some(&bob.token), None, None).0, 200);
+        // A game counts once both have moved.
+        assert_eq!(ada.play(server, &game, 4, "first").0, 200);
+        assert_eq!(bob.play(server, &game, 0, "first").0, 200);
         assert_eq!(server.request("DELETE", &path, Some(&bob.token), None, None).0, 200);
     };
     (0..5).for_each(|_| game(&server));
