@@ -132,3 +132,6 @@ fn algorithms(key: &Jwk) -> &'static [Algorithm] {
         _ => &[],
     }
 }
+
+#[cfg(test)]
+mod tests;
