@@ -65,9 +65,14 @@ impl Services {
             let smtp = SmtpMail::new(&config.smtp_url.0, &config.mail_from).map_err(Error::Store)?;
             parts.mailer = Arc::new(smtp);
         } else {
-            tracing::warn!(
-                "no SMTP server is set: mails are written to the log, with links that confirm addresses and reset passwords"
-            );
+            let printed = "no SMTP server is set: mails are written to the log, with links that confirm addresses and \
+                reset passwords";
+            // On one's own machine that is what one wants.
+            if config.host.is_loopback() {
+                tracing::info!("{printed}");
+            } else {
+                tracing::warn!("{printed}");
+            }
         }
         let counting = Counting::open(config).await?;
         let support = Support::new(config, Arc::clone(&counting.records), live);
