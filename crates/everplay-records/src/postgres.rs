@@ -16,9 +16,9 @@ mod error;
 mod schema;
 mod sql;
 
-use crate::rules::{self, Plan, check_writes, now_s};
+use crate::rules::{self, Plan, check_writes, item_from, now_s, sort_of};
 use crate::{
-    Attribute, Cursor, Item, Key, Page, Pending, Query, RecordStore, Sort, StoreError, TABLES, Table, Write,
+    Attribute, Cursor, Item, Key, Page, Pending, Query, RecordStore, StoreError, TABLES, Table, Write,
     WriteError,
 };
 use change::Call;
@@ -238,17 +238,6 @@ impl RecordStore for PostgresRecordStore {
             })
         })
     }
-}
-
-fn sort_of(key: &Key) -> i64 {
-    match key.sort {
-        Sort::None => 0,
-        Sort::Number(number) => number,
-    }
-}
-
-fn item_from(text: &str) -> Result<Item, StoreError> {
-    serde_json::from_str(text).map_err(|error| StoreError::Unreadable(error.to_string()))
 }
 
 async fn read(connection: &mut PgConnection, table: Table, key: &Key) -> Result<Option<Item>, Stop> {

@@ -20,6 +20,19 @@ fn invalid<T>(why: impl Into<String>) -> Result<T, StoreError> {
     Err(StoreError::Invalid(why.into()))
 }
 
+/// The second part of a key in stores whose tables all have a column for it.
+pub(crate) fn sort_of(key: &Key) -> i64 {
+    match key.sort {
+        Sort::None => 0,
+        Sort::Number(number) => number,
+    }
+}
+
+/// An item of a store that keeps it as text.
+pub(crate) fn item_from(text: &str) -> Result<Item, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Unreadable(error.to_string()))
+}
+
 /// The key that an item holds in its attributes.
 pub(crate) fn key_of(table: Table, item: &Item) -> Result<Key, StoreError> {
     let spec = table.spec();

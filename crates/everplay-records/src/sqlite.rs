@@ -11,11 +11,11 @@
 //! When the queue is full the answer is `Throttled` at once. After an error of the file the thread opens it anew; the
 //! calls of that commit are answered `Unavailable`, or `Unknown` when it was the commit itself that failed.
 
-use crate::rules::{self, Plan, check_writes, now_s};
+use crate::rules::{self, Plan, check_writes, item_from, now_s, sort_of};
 use crate::tables::EXPIRY;
 use crate::{
-    Attribute, Cursor, Item, Key, Page, Pending, Query, RecordStore, Sort, StoreError, TABLES, Table,
-    TableSpec, Write, WriteError,
+    Attribute, Cursor, Item, Key, Page, Pending, Query, RecordStore, StoreError, TABLES, Table, TableSpec,
+    Write, WriteError,
 };
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
@@ -312,17 +312,6 @@ fn tell(answer: Answer, broken: Option<&rusqlite::Error>, committing: bool) {
             drop(answer.send(done));
         }
     }
-}
-
-fn sort_of(key: &Key) -> i64 {
-    match key.sort {
-        Sort::None => 0,
-        Sort::Number(number) => number,
-    }
-}
-
-fn item_from(text: &str) -> Result<Item, StoreError> {
-    serde_json::from_str(text).map_err(|error| StoreError::Unreadable(error.to_string()))
 }
 
 fn read(connection: &Connection, table: Table, key: &Key) -> Read<Option<Item>> {

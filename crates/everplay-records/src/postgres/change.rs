@@ -12,8 +12,7 @@
 
 use super::error::Stop;
 use super::sql::{Statements, columns};
-use super::{item_from, sort_of};
-use crate::rules::{is_alive, now_s};
+use crate::rules::{is_alive, item_from, now_s, sort_of};
 use crate::tables::EXPIRY;
 use crate::{Attribute, Condition, Item, Key, StoreError, Table, Write};
 use serde_json::Value;
