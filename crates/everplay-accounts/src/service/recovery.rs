@@ -6,6 +6,7 @@
 //! Asking for a reset is answered the same, and as fast, whether there is an account or not: what has to be done is done
 //! behind the answer.
 
+use super::sign_in::TAKEN_ADDRESSES;
 use super::{AccountError, Accounts};
 use crate::clock::{DAY, HOUR, MINUTE};
 use crate::mail::{Letter, address_key};
@@ -22,8 +23,6 @@ const MAILS: Bound = Bound { failures: 5, window_ms: HOUR };
 const MAILS_FROM: Bound = Bound { failures: 30, window_ms: HOUR };
 /// Mails with a code that one account has sent, to whatever address.
 const MAILS_BY: Bound = Bound { failures: 10, window_ms: HOUR };
-/// Addresses that an account found taken: else it could ask who has an account.
-const TAKEN_ADDRESSES: Bound = Bound { failures: 10, window_ms: HOUR };
 /// Wrong passwords when one is asked for again.
 const STEP_UPS: Bound = Bound { failures: 5, window_ms: 15 * MINUTE };
 

@@ -19,8 +19,9 @@ const GUESSES_FROM_ALL: Bound = Bound { failures: 100, window_ms: 15 * MINUTE };
 const STUFFING: Bound = Bound { failures: 50, window_ms: 15 * MINUTE };
 /// Accounts made from one network, guests included: a class behind one router, and no flood.
 const NEW_ACCOUNTS: Bound = Bound { failures: 60, window_ms: 10 * MINUTE };
-/// Addresses that were found taken when registering, from one network: else registering would tell who has an account.
-const TAKEN_ADDRESSES: Bound = Bound { failures: 10, window_ms: 60 * MINUTE };
+/// Addresses that were found taken, by one network when registering or by one account that changes its own: else that would
+/// tell who has an account.
+pub(super) const TAKEN_ADDRESSES: Bound = Bound { failures: 10, window_ms: 60 * MINUTE };
 
 /// Time in which a used refresh token still works: two tabs of one browser renew at once.
 const REFRESH_GRACE_MS: i64 = 10 * SECOND;

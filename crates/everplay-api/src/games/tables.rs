@@ -69,6 +69,25 @@ impl From<PlayedGame> for GameNow {
 }
 
 impl GameNow {
+    /// A game of which nothing was told yet: it waits.
+    pub fn untold(id: GameId, kind: String, created_at: u64) -> Self {
+        GameNow {
+            id,
+            kind,
+            stage: Stage::Waiting,
+            players: Vec::new(),
+            board: Vec::new(),
+            turn: None,
+            winner: None,
+            reason: String::new(),
+            moves: Vec::new(),
+            clock: None,
+            created_at,
+            updated_at: created_at,
+            mode: None,
+        }
+    }
+
     /// Whether this account plays in it, and which side.
     pub(super) fn side(&self, account: &str) -> Option<usize> {
         self.players.iter().position(|player| player.id == account && !player.computer)

@@ -130,10 +130,11 @@ struct Book {
     seats: BTreeMap<TicketId, Value>,
 }
 
+/// Pool and book as they are kept; the book is borrowed to write it.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct Kept<B> {
     pool: SavedPool<Who>,
-    book: Book,
+    book: B,
 }
 
 #[derive(State, Default)]
@@ -210,7 +211,7 @@ impl Room for Matchmaking {
 
     fn restored(&mut self, _: &mut Context<Self>) {
         // What an older or newer release wrote is forgotten: players search anew.
-        let kept: Option<Kept> = serde_json::from_str(&self.kept).ok();
+        let kept: Option<Kept<Book>> = serde_json::from_str(&self.kept).ok();
         match kept {
             Some(Kept { pool, book }) => {
                 self.pool = Some(Pool::restore(PoolSettings::default(), pool));
@@ -236,11 +237,6 @@ impl Matchmaking {
 
     fn keep(&mut self) {
         let Some(pool) = &self.pool else { return };
-        #[derive(Serialize)]
-        struct Kept<'a> {
-            pool: SavedPool<Who>,
-            book: &'a Book,
-        }
         if let Ok(text) = serde_json::to_string(&Kept { pool: pool.save(), book: &self.book }) {
             self.kept = text;
         }

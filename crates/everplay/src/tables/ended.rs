@@ -68,21 +68,8 @@ mod tests {
     use everplay_types::RoomId;
 
     fn game(room: usize, stage: Stage) -> Arc<GameNow> {
-        Arc::new(GameNow {
-            id: GameId { room: RoomId::new(format!("ROOM{room}")).unwrap(), number: 1 },
-            kind: "duel".to_owned(),
-            stage,
-            players: Vec::new(),
-            board: Vec::new(),
-            turn: None,
-            winner: None,
-            reason: String::new(),
-            moves: Vec::new(),
-            clock: None,
-            created_at: 0,
-            updated_at: 0,
-            mode: None,
-        })
+        let id = GameId { room: RoomId::new(format!("ROOM{room}")).unwrap(), number: 1 };
+        Arc::new(GameNow { stage, ..GameNow::untold(id, "duel".to_owned(), 0) })
     }
 
     #[test]

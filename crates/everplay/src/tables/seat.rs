@@ -416,21 +416,7 @@ enum Came {
 impl Seat {
     fn new(opening: Opening) -> Self {
         let Opening { node, kind, room, session, created_at, ended, .. } = opening;
-        let blank = GameNow {
-            id: GameId { room: room.clone(), number: 1 },
-            kind,
-            stage: Stage::Waiting,
-            players: Vec::new(),
-            board: Vec::new(),
-            turn: None,
-            winner: None,
-            reason: String::new(),
-            moves: Vec::new(),
-            clock: None,
-            created_at,
-            updated_at: created_at,
-            mode: None,
-        };
+        let blank = GameNow::untold(GameId { room: room.clone(), number: 1 }, kind, created_at);
         let shared = Shared {
             used: Mutex::new(Instant::now()),
             ended: AtomicBool::new(false),
