@@ -2,6 +2,7 @@
 
 #[path = "../../everplay-live/tests/servers/mod.rs"]
 mod servers;
+mod support;
 
 use everplay::accounts::{Device, Permission};
 use everplay::config::StoreUrl;
@@ -13,7 +14,6 @@ use serde_json::{Value, json};
 use servers::postgres::Postgres;
 use servers::redis::Redis;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -65,21 +65,9 @@ impl Plain {
     }
 }
 
-/// Status of a request, and the JSON of its answer.
-async fn ask(node: &Running, method: &str, path: &str, key: &str, body: &str) -> (u16, Value) {
-    let mut socket = TcpStream::connect(node.address()).await.unwrap();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\nauthorization: Bearer {key}\r\n\
-         content-length: {}\r\n\r\n{body}",
-        node.address(),
-        body.len()
-    );
-    socket.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.unwrap();
-    let status = answer.split_whitespace().nth(1).unwrap().parse().unwrap();
-    let json = answer.find('{').and_then(|from| answer.get(from..=answer.rfind('}')?));
-    (status, json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default())
+/// A call of a service with its key.
+fn ask(node: &Running, method: &str, path: &str, key: &str, body: Option<&Value>) -> (u16, Value) {
+    support::request(&node.address().to_string(), method, path, Some(key), None, body)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,11 +85,11 @@ async fn a_connection_is_reached_through_any_node() {
         let path = format!("/production/@connections/{}", plain.id);
         // Its record follows in a moment; until then nobody there knows of it.
         let start = Instant::now();
-        while ask(far, "GET", &path, &key, "").await.0 != 200 {
+        while ask(far, "GET", &path, &key, None).0 != 200 {
             assert!(start.elapsed() < Duration::from_secs(20), "never known elsewhere");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let (status, said) = ask(far, "POST", &path, &key, r#"{"action":"news","n":1}"#).await;
+        let (status, said) = ask(far, "POST", &path, &key, Some(&json!({ "action": "news", "n": 1 })));
         assert_eq!(status, 200, "{said}");
         assert_eq!(plain.hear(|said| said["action"] == "news").await["n"], 1);
     }
@@ -112,19 +100,19 @@ async fn a_connection_is_reached_through_any_node() {
     assert!(seat.request::<_, Value>("relay", &forged).await.is_err());
 
     let path = format!("/@connections/{}", ada.id);
-    assert_eq!(ask(&two, "DELETE", &path, &key, "").await.0, 204);
+    assert_eq!(ask(&two, "DELETE", &path, &key, None).0, 204);
     let ends = async {
         while let Some(Ok(message)) = ada.socket.next().await {
             if message.is_close() {
                 break;
             }
         }
-        while ask(&two, "POST", &path, &key, "late").await.0 != 410 {
+        while ask(&two, "POST", &path, &key, Some(&json!("late"))).0 != 410 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), ends).await.expect("it is gone, and known to be");
-    assert_eq!(ask(&one, "POST", "/@connections/nobody", &key, "x").await.0, 410);
+    assert_eq!(ask(&one, "POST", "/@connections/nobody", &key, Some(&json!("x"))).0, 410);
     bob.socket.send(Message::text(r#"{"action":"sendInfo"}"#)).await.unwrap();
     bob.hear(|said| said["connectionId"].is_string()).await;
     one.stop(Duration::from_secs(5)).await;

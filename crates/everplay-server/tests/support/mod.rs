@@ -67,23 +67,7 @@ impl Server {
         key: Option<&str>,
         body: Option<&Value>,
     ) -> (u16, Value) {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
-        for (name, value) in [("authorization: Bearer", token), ("idempotency-key:", key)] {
-            if let Some(value) = value {
-                head += &format!("{name} {value}\r\n");
-            }
-        }
-        let body = body.map(Value::to_string).unwrap_or_default();
-        head += &format!("content-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
-        let mut socket = TcpStream::connect(&self.address).unwrap();
-        socket.write_all((head + &body).as_bytes()).unwrap();
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
-        let status = answer.split_whitespace().nth(1).unwrap().parse().unwrap();
-        let body = answer.split_once("\r\n\r\n").unwrap().1;
-        // Chunked or not, the JSON begins and ends with its braces.
-        let json = body.find('{').and_then(|from| body.get(from..=body.rfind('}')?)).unwrap_or("null");
-        (status, serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {answer}")))
+        request(&self.address, method, path, token, key, body)
     }
 
     pub(crate) fn get(&self, path: &str) -> Value {
@@ -112,6 +96,34 @@ impl Server {
         let client = Client::new(&format!("http://{}", self.address)).unwrap();
         client.with_auth_token(token).with_reconnection(reconnection)
     }
+}
+
+/// One request to whoever listens there: status and body.
+pub(crate) fn request(
+    address: &str,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    key: Option<&str>,
+    body: Option<&Value>,
+) -> (u16, Value) {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", address);
+    for (name, value) in [("authorization: Bearer", token), ("idempotency-key:", key)] {
+        if let Some(value) = value {
+            head += &format!("{name} {value}\r\n");
+        }
+    }
+    let body = body.map(Value::to_string).unwrap_or_default();
+    head += &format!("content-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.write_all((head + &body).as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    let status = answer.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    // Chunked or not, the JSON begins and ends with its braces.
+    let json = body.find('{').and_then(|from| body.get(from..=body.rfind('}')?)).unwrap_or("null");
+    (status, serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {answer}")))
 }
 
 /// Follows the room until its state is as wanted.
