@@ -5,6 +5,7 @@
  * port of 127.0.0.1 with a data directory of its own. The browser is CHROMIUM (default /usr/bin/chromium).
  * Everything started here is ended by its process id.
  */
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -17,6 +18,8 @@ const BIN = process.env.EVERPLAY_BIN ?? fileURLToPath(new URL("../../target/debu
 const START_MS = 20_000;
 /** Statistics follow a game within seconds; a busy machine takes longer. */
 const COUNTED_MS = 30_000;
+/** A desk and a phone. */
+export const SIZES = [["desktop", { width: 1280, height: 800 }], ["phone", { width: 390, height: 844 }]];
 export const PASSWORD = "correct horse battery staple";
 
 /** Settings of whoever runs the tests are not settings of the server under test. */
@@ -103,6 +106,14 @@ export function browser(more = []) {
       "--disable-background-networking", "--disable-component-update", "--disable-sync", ...more,
     ],
   });
+}
+
+/** Everybody leaves, and nobody's page had an error; what is refused on purpose, as `meant` says it, is not one. */
+export async function allEnd(people, meant) {
+  for (const person of people) {
+    assert.deepEqual(person.faults.filter((fault) => !meant.test(fault)), [], `${person.name}'s page`);
+    await person.leaves();
+  }
 }
 
 /** One person: a browser context of their own, so that nothing is shared but the server. */

@@ -1,9 +1,10 @@
 /** Ranked matches at their page: search, both are asked, the game, and what it changes; at two sizes, against the real server. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Person, Server, browser } from "./arcade.js";
+import { SIZES, Person, Server, allEnd, browser } from "./arcade.js";
 
-const SIZES = [["desktop", { width: 1280, height: 800 }], ["phone", { width: 390, height: 844 }]];
+/** What is refused on purpose. */
+const MEANT = /status of (404|409|503)/;
 
 let chrome;
 let server;
@@ -17,14 +18,6 @@ after(async () => {
   await chrome?.close();
   await server?.end();
 });
-
-/** Nobody's page had an error; a ticket that is gone or taken is not one. */
-async function allEnd(...people) {
-  for (const person of people) {
-    assert.deepEqual(person.faults.filter((fault) => !/status of (404|409|503)/.test(fault)), [], `${person.name}'s page`);
-    await person.leaves();
-  }
-}
 
 async function fits(person) {
   const over = await person.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
@@ -105,7 +98,7 @@ for (const [size, viewport] of SIZES) {
       assert.ok(rating < 1500, `five games lost, rated ${rating}`);
       await second.press("Cancel");
       await second.sees("Search taken back");
-      await allEnd(ada, bob);
+      await allEnd([ada, bob], MEANT);
     });
 
     it("are searched in one tab or another, declined, and taken back by leaving", async () => {
@@ -146,7 +139,7 @@ for (const [size, viewport] of SIZES) {
       await ada.page.locator(".note", { hasText: "Leaving this page" }).waitFor({ timeout: 45_000 });
       await ada.sees("Searching for an opponent");
       await ada.goes("Play");
-      await allEnd(ada, bob);
+      await allEnd([ada, bob], MEANT);
     });
   });
 }

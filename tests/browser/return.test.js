@@ -1,9 +1,8 @@
 /** A tab that is closed during a game is not the end of it: the seat is found again, and taken from no other tab. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Person, Server, browser } from "./arcade.js";
+import { SIZES, Person, Server, browser } from "./arcade.js";
 
-const SIZES = [["desktop", { width: 1280, height: 800 }], ["phone", { width: 390, height: 844 }]];
 
 let chrome;
 

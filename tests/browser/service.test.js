@@ -2,9 +2,8 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { PASSWORD, Person, Server, browser } from "./arcade.js";
+import { PASSWORD, SIZES, Person, Server, browser } from "./arcade.js";
 
-const SIZES = [["desktop", { width: 1280, height: 800 }], ["phone", { width: 390, height: 844 }]];
 const ADMIN = "boss@example.org";
 
 let chrome;

@@ -1,9 +1,8 @@
 /** The waiting line at its page: order, places, tables, a reload, at two sizes and against the real server. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Person, Server, browser } from "./arcade.js";
+import { SIZES, Person, Server, browser } from "./arcade.js";
 
-const SIZES = [["desktop", { width: 1280, height: 800 }], ["phone", { width: 390, height: 844 }]];
 /** A finished board stays for three seconds before the next two sit down. */
 const NEXT_MS = 30_000;
 
